@@ -1,0 +1,1 @@
+"""Millrace: a streaming lakehouse as one Dagster code location."""

@@ -1,0 +1,32 @@
+"""Every name that several layers must agree on: catalog alias, job names, asset keys."""
+
+from __future__ import annotations
+
+CATALOG = "lakehouse"
+"""Name of the Iceberg catalog in Flink SQL and alias of it in DuckDB."""
+
+LEDGER_TABLE = "landing.files"
+"""Iceberg table that remembers which files were landed."""
+
+BATCH_JOB = "lakehouse_batch"
+SILVER_JOB = "silver_refresh"
+
+
+def bronze_job(dataset: str) -> str:
+    """Return the `pipeline.name` of the bronze job of a dataset."""
+    return f"millrace.bronze.{dataset}"
+
+
+def silver_job(dataset: str) -> str:
+    """Return the `pipeline.name` of the silver job of a dataset."""
+    return f"millrace.silver.{dataset}"
+
+
+def landing_key(dataset: str) -> list[str]:
+    """Return the asset key of a dataset's landing."""
+    return ["landing", dataset]
+
+
+def table_key(table: str) -> list[str]:
+    """Return the asset key of `schema.table`."""
+    return table.split(".")
