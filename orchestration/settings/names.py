@@ -1,0 +1,90 @@
+"""Names and spellings of settings in the environment and in profile files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import SecretStr
+
+AXES = ("broker", "catalog", "storage", "mode")
+
+_SPECIAL = {
+    "instance": "MILLRACE_INSTANCE",
+    "profile": "MILLRACE_PROFILE",
+    "state_dir": "MILLRACE_STATE_DIR",
+    "cache_dir": "MILLRACE_CACHE",
+    "repo_root": "MILLRACE_ROOT",
+}
+"""Settings whose plain upper-case name would be too common to take from an environment."""
+
+ALIASES = {
+    "HEALTH_HTTP_TIMEOUT_SECONDS": "http_timeout_s",
+    "HEALTH_DOCKER_TIMEOUT_SECONDS": "broker_timeout_s",
+    "ICEBERG_QUERY_TIMEOUT_SECONDS": "iceberg_query_timeout_s",
+    "ICEBERG_METADATA_TIMEOUT_SECONDS": "iceberg_metadata_timeout_s",
+    "DLQ_READ_TIMEOUT_SECONDS": "dlq_read_timeout_s",
+    "DBT_TEST_TIMEOUT_SECONDS": "dbt_test_timeout_s",
+    "WAIT_FOR_SILVER_TIMEOUT_SECONDS": "wait_for_silver_timeout_s",
+    "WAIT_FOR_SILVER_POLL_SECONDS": "wait_for_silver_poll_s",
+    "DATASET_NAME": "dataset",
+}
+"""Second names, so that an environment made for older deployments keeps its meaning."""
+
+RETIRED = {
+    "SCHEMA_PATH": "the schema is the dataset's contract, platform/datasets/<dataset>/dataset.yml",
+    "BRONZE_TABLE": "tables are named in the dataset's contract, platform/datasets/<dataset>/dataset.yml",
+    "SILVER_TABLE": "tables are named in the dataset's contract, platform/datasets/<dataset>/dataset.yml",
+    "HOST_DATA_DIR": "set DATA_PATH to the file or folder itself",
+    "AWS_DEFAULT_REGION": "set AWS_REGION",
+}
+"""Names that used to mean something; a profile that still sets one would be misread."""
+
+OLD_VALUES = {
+    ("storage", "minio"): "STORAGE=s3 with S3_ENDPOINT=http://<host>:9000 (profile minio)",
+    ("storage", "aws_s3"): "STORAGE=s3",
+    ("mode", "streaming_bronze"): "MODE=streaming",
+}
+
+
+def env_name(field: str) -> str:
+    """Return the name of a setting in the environment and in files."""
+    return _SPECIAL.get(field, field.upper())
+
+
+def field_names(fields: Iterable[str]) -> dict[str, str]:
+    """Return environment name -> field name for `fields`, second names included."""
+    return ALIASES | {env_name(field): field for field in fields if field != "repo_root"}
+
+
+def closest(name: str, known: Iterable[str], cutoff: float = 0.75) -> str | None:
+    """Return the known name that `name` was probably meant to be, or None."""
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
+
+
+def shown(value: object) -> str:
+    """Return a value for an error text: repr, shortened, secrets masked."""
+    if isinstance(value, SecretStr):
+        return repr(str(value))
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def clean(values: Mapping[str, Any], optional: frozenset[str], secret: frozenset[str]) -> dict[str, Any]:
+    """Return constructor arguments with stray blanks and blank optional values removed.
+
+    Axis values lose their blanks (a Makefile leaves them); an optional setting that is blank counts as not given, so that
+    `AWS_ACCESS_KEY_ID=` in a profile means role-based access. Secrets are never stripped.
+    """
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, str):
+            if name in AXES:
+                value = value.strip()
+            if name in optional and not value.strip():
+                continue
+            if name not in secret and value.strip().lower() in {"true", "false", "yes", "no", "on", "off"}:
+                value = value.strip()
+        result[name] = value
+    return result
