@@ -169,6 +169,9 @@ class DatasetContract(_Model):
         ]
         if self.topic == self.dlq_topic:
             problems.append("topic and dlq_topic are the same")
+        if self.partition.field not in self.natural_key:
+            # Otherwise two arrivals of one key could land in two partitions, and a refresh would keep both.
+            problems.append(f"partition.field {self.partition.field!r} is not part of natural_key")
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -1,0 +1,35 @@
+"""The contract of the active dataset with the overrides of the settings applied."""
+
+from __future__ import annotations
+
+from orchestration.contracts.loader import load_contract
+from orchestration.contracts.models import DatasetContract
+from orchestration.errors import ConfigError
+from orchestration.settings import Settings
+
+
+def active_contract(settings: Settings) -> DatasetContract:
+    """Return the contract of `settings.dataset`; TOPIC, DLQ_TOPIC, KEY_FIELD and the window settings win over it.
+
+    Raises:
+        ContractError: the dataset does not exist or does not hold together.
+        ConfigError: an override does not fit the contract.
+    """
+    contract = load_contract(settings.dataset, settings.datasets_dir)
+    window = {"window_start": settings.silver_window_start, "window_end": settings.silver_window_end}
+    try:
+        contract = contract.with_parameters(window)
+    except KeyError as error:
+        name = str(error.args[0])
+        raise ConfigError(
+            f"SILVER_{name.upper()} is set, but dataset {contract.name!r} has no parameter {name!r}",
+            hint=f"add it to platform/datasets/{contract.name}/dataset.yml or unset the variable",
+        ) from error
+    overrides = {"topic": settings.topic, "dlq_topic": settings.dlq_topic, "key_field": settings.key_field}
+    given = {key: value for key, value in overrides.items() if value is not None}
+    if "key_field" in given and given["key_field"] not in contract.column_names:
+        raise ConfigError(
+            f"KEY_FIELD={given['key_field']!r} is no column of dataset {contract.name!r}",
+            hint="columns: " + ", ".join(contract.column_names),
+        )
+    return contract.model_copy(update=given)

@@ -1,0 +1,1 @@
+"""The way of the data on Flink and Iceberg: bronze, silver and the accounting between them."""

@@ -1,0 +1,235 @@
+"""Flink SQL of a dataset: the templates of `flink_sql/`, filled by its contract. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from orchestration.contracts import Column, DatasetContract
+from orchestration.flink.render import render
+from orchestration.naming import CATALOG
+from orchestration.sql import options_clause, quote_flink, quote_literal, split_table
+
+SOURCE = "kafka_source"
+JUDGED = "judged"
+
+
+@dataclass(frozen=True)
+class OffsetRange:
+    """Offsets of one partition: `start` inclusive, `end` exclusive."""
+
+    start: int
+    end: int
+
+    @property
+    def records(self) -> int:
+        """Number of offsets in the range."""
+        return self.end - self.start
+
+
+def qualified(table: str) -> str:
+    """Return `schema.table` as a quoted three-part Flink name in the Iceberg catalog."""
+    return ".".join(quote_flink(part) for part in (CATALOG, *split_table(table)))
+
+
+def create_catalog(options: Mapping[str, str]) -> str:
+    """Return CREATE CATALOG; holds credentials, so it is never logged unredacted."""
+    return render(
+        "catalogs/lakehouse.sql", {"CATALOG": quote_flink(CATALOG), "CATALOG_OPTIONS": options_clause(options)}
+    )
+
+
+def create_namespace(namespace: str) -> str:
+    """Return CREATE DATABASE IF NOT EXISTS for a namespace of the catalog."""
+    return render("catalogs/namespace.sql", {"CATALOG": quote_flink(CATALOG), "NAMESPACE": quote_flink(namespace)})
+
+
+def create_bronze(contract: DatasetContract) -> str:
+    """Return CREATE TABLE IF NOT EXISTS of bronze."""
+    return render(
+        "bronze/table.sql", {"TABLE": qualified(contract.tables.bronze), "COLUMNS": _source_columns(contract)}
+    )
+
+
+def create_silver(contract: DatasetContract) -> str:
+    """Return CREATE TABLE IF NOT EXISTS of silver."""
+    columns = _lines(f"{quote_flink(column.silver_name)} {column.silver}" for column in contract.columns)
+    return render(
+        "silver/table.sql",
+        {
+            "TABLE": qualified(contract.tables.silver),
+            "SURROGATE_KEY": quote_flink(contract.surrogate_key),
+            "COLUMNS": columns,
+            "PARTITION": quote_flink(contract.partition.name),
+        },
+    )
+
+
+def create_rejected(contract: DatasetContract) -> str:
+    """Return CREATE TABLE IF NOT EXISTS of the rejected rows."""
+    return render(
+        "silver/rejected_table.sql",
+        {"TABLE": qualified(contract.tables.rejected), "COLUMNS": _source_columns(contract)},
+    )
+
+
+def create_source(
+    contract: DatasetContract, ranges: Mapping[int, OffsetRange], broker: Mapping[str, str], *, is_tolerant: bool
+) -> str:
+    """Return the Kafka source table over exactly these offsets.
+
+    Args:
+        ranges: every partition of the topic.
+        broker: `properties.*` options of the connector (bootstrap servers, security).
+        is_tolerant: skip records that do not parse instead of failing; only after they were dead-lettered.
+    """
+    options = {
+        "connector": "kafka",
+        "topic": contract.topic,
+        **broker,
+        "properties.group.id": f"millrace-{contract.name}-bronze",
+        # Offsets below the start of the log are checked before; a reset would skip records silently.
+        "properties.auto.offset.reset": "none",
+        "scan.startup.mode": "specific-offsets",
+        "scan.startup.specific-offsets": _offsets({p: r.start for p, r in ranges.items()}),
+        "scan.bounded.mode": "specific-offsets",
+        "scan.bounded.specific-offsets": _offsets({p: r.end for p, r in ranges.items()}),
+        "format": "json",
+        "json.timestamp-format.standard": "ISO-8601",
+        "json.ignore-parse-errors": "true" if is_tolerant else "false",
+    }
+    columns = _source_columns(contract)
+    return render("sources/kafka.sql", {"SOURCE": SOURCE, "COLUMNS": columns, "OPTIONS": options_clause(options)})
+
+
+def load_bronze(contract: DatasetContract, excluded: Mapping[int, Sequence[int]]) -> str:
+    """Return the insert into bronze; `excluded` offsets of each partition were dead-lettered and stay out."""
+    return render(
+        "bronze/load.sql",
+        {
+            "TABLE": qualified(contract.tables.bronze),
+            "SOURCE": SOURCE,
+            "COLUMNS": _names(contract.columns),
+            "RECORD_FILTER": _record_filter(excluded),
+        },
+    )
+
+
+def create_judged(contract: DatasetContract, *, after: int | None, upto: int) -> str:
+    """Return the view over the bronze snapshots in (after, upto]; all of bronze up to `upto` if `after` is None."""
+    if after is None:
+        hint = {"snapshot-id": str(upto)}
+    else:
+        hint = {"start-snapshot-id": str(after), "end-snapshot-id": str(upto)}
+    options = ", ".join(f"{quote_literal(key)} = {quote_literal(value)}" for key, value in hint.items())
+    verdict = "\n        ".join(
+        f"WHEN NOT ({condition}) THEN {quote_literal(name)}" for name, condition in contract.rules()
+    )
+    return render(
+        "silver/judged.sql",
+        {
+            "VIEW": JUDGED,
+            "BRONZE": qualified(contract.tables.bronze),
+            "BRONZE_OPTIONS": f"/*+ OPTIONS({options}) */",
+            "VERDICT": f"CASE\n        {verdict}\n    END",
+        },
+    )
+
+
+def rebuild_silver(contract: DatasetContract) -> str:
+    """Return the insert that writes silver anew from the judged rows."""
+    return render(
+        "silver/rebuild.sql",
+        {
+            "TABLE": qualified(contract.tables.silver),
+            "SURROGATE_KEY_VALUE": _surrogate_key(contract),
+            "COLUMNS": _lines(_cast(column) for column in contract.columns),
+            "PARTITION_VALUE": _partition_value(contract),
+            "KEY": ", ".join(quote_flink(name) for name in contract.natural_key),
+            "VIEW": JUDGED,
+        },
+    )
+
+
+def refresh_silver(contract: DatasetContract, touched: Sequence[date]) -> str:
+    """Return the insert that rewrites the `touched` partitions from silver and the judged new rows."""
+    casts = _lines(f"{_cast(column)} AS {quote_flink(column.silver_name)}" for column in contract.columns)
+    return render(
+        "silver/refresh.sql",
+        {
+            "TABLE": qualified(contract.tables.silver),
+            "SURROGATE_KEY": quote_flink(contract.surrogate_key),
+            "SURROGATE_KEY_VALUE": _surrogate_key(contract),
+            "COLUMNS": casts,
+            "SILVER_COLUMNS": _lines(quote_flink(column.silver_name) for column in contract.columns),
+            "PARTITION": quote_flink(contract.partition.name),
+            "PARTITION_VALUE": _partition_value(contract),
+            "TOUCHED": ", ".join(f"DATE '{day.isoformat()}'" for day in touched),
+            "VIEW": JUDGED,
+        },
+    )
+
+
+def store_rejected(contract: DatasetContract, *, skip_stored: bool) -> str:
+    """Return the insert into the rejected table; with `skip_stored` it leaves out records that are already there."""
+    table = qualified(contract.tables.rejected)
+    not_stored = (
+        f"NOT EXISTS (SELECT 1 FROM {table} AS stored WHERE stored.`_kafka_partition` = {JUDGED}.`_kafka_partition` "
+        f"AND stored.`_kafka_offset` = {JUDGED}.`_kafka_offset`)"
+    )
+    return render(
+        "silver/rejected.sql",
+        {
+            "TABLE": table,
+            "COLUMNS": _names(contract.columns),
+            "VIEW": JUDGED,
+            "NOT_YET_STORED": not_stored if skip_stored else "TRUE",
+        },
+    )
+
+
+def statement_set(statements: Sequence[str]) -> str:
+    """Return the inserts as one job; a single insert stays as it is."""
+    if len(statements) == 1:
+        return statements[0]
+    return render("silver/statement_set.sql", {"STATEMENTS": "\n".join(f"{statement};" for statement in statements)})
+
+
+def _lines(parts: Iterable[str]) -> str:
+    return ",\n".join(f"    {part}" for part in parts)
+
+
+def _names(columns: Iterable[Column]) -> str:
+    return _lines(quote_flink(column.name) for column in columns)
+
+
+def _source_columns(contract: DatasetContract) -> str:
+    return _lines(f"{quote_flink(column.name)} {column.bronze}" for column in contract.columns)
+
+
+def _offsets(offsets: Mapping[int, int]) -> str:
+    return ";".join(f"partition:{partition},offset:{offset}" for partition, offset in sorted(offsets.items()))
+
+
+def _cast(column: Column) -> str:
+    name = quote_flink(column.name)
+    return name if column.bronze == column.silver else f"CAST({name} AS {column.silver})"
+
+
+def _partition_value(contract: DatasetContract) -> str:
+    return f"CAST({quote_flink(contract.partition.field)} AS DATE)"
+
+
+def _surrogate_key(contract: DatasetContract) -> str:
+    texts = [f"COALESCE(CAST({quote_flink(name)} AS STRING), '')" for name in contract.natural_key]
+    return "MD5(" + " || '|' || ".join(texts) + ")"
+
+
+def _record_filter(excluded: Mapping[int, Sequence[int]]) -> str:
+    parts = [
+        f"NOT (`_kafka_partition` = {partition} AND `_kafka_offset` IN ({', '.join(map(str, sorted(offsets)))}))"
+        for partition, offsets in sorted(excluded.items())
+        if offsets
+    ]
+    return " AND ".join(parts) or "TRUE"
