@@ -38,16 +38,17 @@ class BronzeMark(Mark):
 
 
 class SilverMark(Mark):
-    """Up to which bronze snapshot a table (silver or rejected) is complete.
+    """Up to which bronze snapshot silver and its rejected rows are complete; stored on silver.
 
     Attributes:
-        bronze_snapshot_id: the last bronze snapshot that is in the table.
-        snapshot_id: the table's own snapshot when the mark was set; None if it had none.
-        fingerprint: of the contract it was built by.
+        bronze_snapshot_id: the last bronze snapshot that is in them.
+        snapshot_id, rejected_snapshot_id: their own snapshots when the mark was set; None for one never written.
+        fingerprint: of the contract they were built by.
     """
 
     bronze_snapshot_id: int
     snapshot_id: int | None = None
+    rejected_snapshot_id: int | None = None
     fingerprint: str
 
 

@@ -59,9 +59,7 @@ def advance(next_offsets: Mapping[int, int], landed: pa.RecordBatchReader) -> di
     return moved
 
 
-def find_missing(
-    table: str, ranges: Mapping[int, OffsetRange], landed: pa.RecordBatchReader
-) -> dict[int, list[int]]:
+def find_missing(table: str, ranges: Mapping[int, OffsetRange], landed: pa.RecordBatchReader) -> dict[int, list[int]]:
     """Return the offsets of each range that are not in `landed` (_kafka_partition, _kafka_offset).
 
     Raises:
@@ -91,7 +89,9 @@ def find_missing(
         return missing
 
 
-def subtract(ranges: Mapping[int, OffsetRange], known: Iterable[tuple[int, OffsetRange]]) -> list[tuple[int, OffsetRange]]:
+def subtract(
+    ranges: Mapping[int, OffsetRange], known: Iterable[tuple[int, OffsetRange]]
+) -> list[tuple[int, OffsetRange]]:
     """Return the parts of `ranges` that no range of `known` (partition, range) covers."""
     known_of: dict[int, list[OffsetRange]] = {}
     for partition, span in known:

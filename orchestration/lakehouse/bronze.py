@@ -1,0 +1,261 @@
+"""Bronze: the records of the topic that the table does not hold yet, in one commit.
+
+Order of a run, and why a kill after any step loses and duplicates nothing:
+
+1. Take the lock; wait for a job of ours that a killed run left behind.
+2. Read where the table stands: the mark, moved behind the rows of snapshots that came after it.
+3. Check the records that no ledgered landing vouches for; dead-letter the bad ones (idempotent by offset).
+4. One Flink job appends the range. It commits once, at its end.
+5. Look for offsets that did not arrive (tombstones and the like, also of a killed run) and dead-letter them.
+6. Set the mark. Until then the next run repeats step 5, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
+
+from orchestration.broker.dead_letters import dead_letter_records
+from orchestration.broker.offsets import read_offsets
+from orchestration.broker.read import read_range
+from orchestration.catalog import find_table, open_catalog
+from orchestration.catalog.progress import BronzeMark, read_mark, write_mark
+from orchestration.catalog.snapshots import current_id, read_appended, snapshots_after, total_rows
+from orchestration.contracts import DatasetContract
+from orchestration.errors import CatalogError, JobFailedError
+from orchestration.flink.jobs import find_live_jobs, wait_for_end
+from orchestration.flink.rest import FlinkRest
+from orchestration.flink.submit import JobResult
+from orchestration.generator.ledger import vouched_ranges
+from orchestration.lakehouse.flink_run import Say, be_silent, run_insert
+from orchestration.lakehouse.malformed import Malformed, find_malformed
+from orchestration.lakehouse.offsets import advance, find_missing, plan_ranges, subtract
+from orchestration.lakehouse.statements import OffsetRange, create_bronze, create_source, load_bronze
+from orchestration.locking import hold
+from orchestration.naming import bronze_job
+from orchestration.settings import Settings
+
+LINEAGE = ("_kafka_partition", "_kafka_offset")
+
+
+@dataclass(frozen=True)
+class BronzeResult:
+    """What a bronze run did.
+
+    Attributes:
+        rows: rows added; 0 if there was nothing to load.
+        total_rows: rows of the table afterwards.
+        dead_lettered: records that this run moved to the dead letters.
+        ranges: partition to the offsets that are accounted for by this run.
+        snapshot_id: the table's snapshot afterwards; None for a table that was never written.
+        jobs: the Flink jobs that ran.
+    """
+
+    table: str
+    rows: int
+    total_rows: int
+    dead_lettered: int
+    ranges: Mapping[int, OffsetRange]
+    snapshot_id: int | None
+    jobs: Sequence[JobResult] = field(default=())
+
+
+def load_bronze_table(settings: Settings, contract: DatasetContract, say: Say = be_silent) -> BronzeResult:
+    """Bring bronze up to the end of the topic as it stands now. Idempotent: a rerun adds no row and no snapshot.
+
+    Raises:
+        OffsetGapError: the broker no longer holds records that were never loaded.
+        BusyError: another run loads the same table.
+        JobFailedError, UnreachableError, CatalogError: as they say; nothing is half-written.
+    """
+    settings.require_writable_catalog()
+    job = bronze_job(contract.name)
+    with (
+        hold(settings.instance_dir / "locks", contract.tables.bronze, wait_s=settings.lock_timeout_s, on_wait=say),
+        FlinkRest(settings.flink_rest_url) as rest,
+    ):
+        for live in find_live_jobs(rest, job):
+            say(f"waiting for job {live.id}, which an earlier run left behind")
+            wait_for_end(rest, live.id, timeout_s=settings.job_timeout_s)
+        return _Load(settings, contract, rest, open_catalog(settings), say).run()
+
+
+class _Load:
+    """One run under the lock."""
+
+    def __init__(
+        self, settings: Settings, contract: DatasetContract, rest: FlinkRest, catalog: Catalog, say: Say
+    ) -> None:
+        self._settings, self._contract, self._rest, self._say = settings, contract, rest, say
+        self._catalog = catalog
+        self._jobs: list[JobResult] = []
+        self._dead_lettered = 0
+
+    def run(self) -> BronzeResult:
+        table = find_table(self._catalog, self._contract.tables.bronze)
+        before = total_rows(table)
+        mark, loaded_upto = self._position(table)
+        available = read_offsets(self._settings, self._contract.topic)
+        to_load = plan_ranges(self._contract.topic, loaded_upto, available)
+        to_account = {
+            partition: OffsetRange(mark.next_offsets.get(partition, span.start), span.end)
+            for partition, span in to_load.items()
+        }
+        if any(span.records for span in to_load.values()):
+            self._load(to_load, table)
+            table = self._must_find()
+        if table is not None and any(span.records for span in to_account.values()):
+            self._account(table, mark, to_account)
+        return BronzeResult(
+            table=self._contract.tables.bronze,
+            rows=total_rows(table) - before,
+            total_rows=total_rows(table),
+            dead_lettered=self._dead_lettered,
+            ranges=to_account,
+            snapshot_id=current_id(table) if table is not None else None,
+            jobs=tuple(self._jobs),
+        )
+
+    def _position(self, table: Table | None) -> tuple[BronzeMark, dict[int, int]]:
+        """Return the mark and the next offset to load of each partition."""
+        mark = (read_mark(table, BronzeMark) if table is not None else None) or BronzeMark()
+        if table is None:
+            return mark, {}
+        newer = snapshots_after(table, mark.snapshot_id)
+        if newer is None:
+            # Rolled back behind the mark: what the table holds decides, not what the mark remembers.
+            mark = BronzeMark(dead_lettered=mark.dead_lettered)
+            newer = snapshots_after(table, None)
+        if not newer:
+            return mark, dict(mark.next_offsets)
+        self._say(f"{len(newer)} snapshots came after the last mark: reading their offsets")
+        return mark, advance(mark.next_offsets, read_appended(table, LINEAGE, after=mark.snapshot_id))
+
+    def _load(self, ranges: Mapping[int, OffsetRange], table: Table | None) -> None:
+        bad = self._find_foreign_malformed(ranges)
+        if not bad:
+            try:
+                return self._insert(ranges, table, {}, is_tolerant=False)
+            except JobFailedError as error:
+                if not _is_parse_failure(error):
+                    raise
+                self._say(f"a record does not parse, looking for it: {error.root_cause}")
+                bad = self._inspect([(partition, span) for partition, span in ranges.items()])
+                if not bad:
+                    raise
+        self._dead_letter(bad)
+        excluded: dict[int, list[int]] = {}
+        for record in bad:
+            excluded.setdefault(record.partition, []).append(record.offset)
+        self._insert(ranges, table, excluded, is_tolerant=True)
+
+    def _insert(
+        self,
+        ranges: Mapping[int, OffsetRange],
+        table: Table | None,
+        excluded: Mapping[int, Sequence[int]],
+        *,
+        is_tolerant: bool,
+    ) -> None:
+        records = sum(span.records for span in ranges.values())
+        self._say(f"loading {records:,} records of {self._contract.topic} into {self._contract.tables.bronze}")
+        contract = self._contract
+        self._jobs.append(
+            run_insert(
+                self._settings,
+                contract,
+                self._rest,
+                name=bronze_job(contract.name),
+                tables={
+                    "bronze": create_bronze(contract),
+                    "source": create_source(
+                        contract, ranges, self._settings.kafka_connector_options(), is_tolerant=is_tolerant
+                    ),
+                },
+                insert=load_bronze(contract, excluded),
+                state=f"{table.metadata.table_uuid if table else ''}|{current_id(table) if table else ''}|"
+                f"{[(partition, span.start) for partition, span in sorted(ranges.items())]}",
+            )
+        )
+
+    def _account(self, table: Table, mark: BronzeMark, ranges: Mapping[int, OffsetRange]) -> None:
+        """Dead-letter what did not arrive, and set the mark."""
+        landed = read_appended(table, LINEAGE, after=mark.snapshot_id)
+        missing = find_missing(self._contract.tables.bronze, ranges, landed)
+        count = sum(len(offsets) for offsets in missing.values())
+        newly = 0
+        if count:
+            self._say(f"{count} records did not become rows: dead-lettering them")
+            records = [record for record in self._records(missing)]
+            self._dead_letter(records)
+            newly = len(records)
+        write_mark(
+            table,
+            BronzeMark(
+                snapshot_id=current_id(table),
+                next_offsets={partition: span.end for partition, span in ranges.items()},
+                dead_lettered=mark.dead_lettered + newly,
+            ),
+        )
+
+    def _records(self, missing: Mapping[int, Sequence[int]]) -> Iterator[Malformed]:
+        """Read the raw records at `missing` offsets, each with its reason; offsets that hold no record give none."""
+        spans = [
+            (partition, OffsetRange(first, last + 1))
+            for partition, offsets in missing.items()
+            for first, last in _runs(offsets)
+        ]
+        known = {(record.partition, record.offset): record for record in self._inspect(spans)}
+        for batch in self._raw(spans):
+            columns = (batch.column(name).to_pylist() for name in ("partition", "offset", "value"))
+            for partition, offset, value in zip(*columns, strict=True):
+                yield known.get((partition, offset)) or Malformed(
+                    partition, offset, value, "Flink's JSON format gave no row for it"
+                )
+
+    def _find_foreign_malformed(self, ranges: Mapping[int, OffsetRange]) -> list[Malformed]:
+        """Check the records that the generator did not produce; it validated its own before it sent them."""
+        if not self._settings.validate_schema:
+            return []
+        foreign = subtract(ranges, vouched_ranges(self._catalog, self._contract.topic))
+        if foreign:
+            count = sum(span.records for _, span in foreign)
+            self._say(f"checking {count:,} records of other producers against the contract")
+        return self._inspect(foreign)
+
+    def _inspect(self, spans: Sequence[tuple[int, OffsetRange]]) -> list[Malformed]:
+        return find_malformed(self._contract, self._raw(spans)) if spans else []
+
+    def _raw(self, spans: Sequence[tuple[int, OffsetRange]]) -> Iterator[pa.RecordBatch]:
+        return read_range(self._settings, self._contract.topic, [(p, span.start, span.end) for p, span in spans])
+
+    def _dead_letter(self, records: Sequence[Malformed]) -> None:
+        self._dead_lettered += dead_letter_records(self._settings, self._contract, records)
+
+    def _must_find(self) -> Table:
+        table = find_table(self._catalog, self._contract.tables.bronze)
+        if table is None:
+            raise CatalogError(f"{self._contract.tables.bronze} does not exist although the job that makes it finished")
+        return table
+
+
+def _is_parse_failure(error: JobFailedError) -> bool:
+    return "deserialize" in error.root_cause.lower() or "JsonParse" in error.root_cause
+
+
+def _runs(offsets: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield (first, last) of each run of consecutive offsets."""
+    first = last = None
+    for offset in sorted(offsets):
+        if last is not None and offset == last + 1:
+            last = offset
+            continue
+        if first is not None and last is not None:
+            yield first, last
+        first = last = offset
+    if first is not None and last is not None:
+        yield first, last

@@ -1,0 +1,93 @@
+"""Running one batch job of the lakehouse on Flink: session, catalog, namespaces, and at most one job of its name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from itertools import count
+
+from orchestration.contracts import DatasetContract
+from orchestration.flink.failures import JobNotFoundError
+from orchestration.flink.gateway import GatewayClient
+from orchestration.flink.models import LIVE, JobDetail
+from orchestration.flink.render import write_rendered
+from orchestration.flink.rest import FlinkRest
+from orchestration.flink.session import open_session
+from orchestration.flink.submit import JobResult, run_job
+from orchestration.lakehouse.statements import create_catalog, create_namespace
+from orchestration.settings import Settings
+from orchestration.sql import split_table
+from orchestration.storage import flink_catalog_options
+
+Say = Callable[[str], None]
+
+
+def be_silent(_: str) -> None:
+    """Take a progress sentence and drop it."""
+
+
+def run_insert(
+    settings: Settings,
+    contract: DatasetContract,
+    rest: FlinkRest,
+    *,
+    name: str,
+    tables: Mapping[str, str],
+    insert: str,
+    state: str,
+    on_progress: Callable[[JobDetail], None] | None = None,
+) -> JobResult:
+    """Run `insert` as the batch job `name` and return when it is FINISHED.
+
+    Args:
+        tables: title to DDL, run in order in the session before the insert.
+        state: text that identifies the state of the tables that this insert builds on. It decides the job's id, so
+            Flink itself refuses a second job that would do the same work, also from another machine.
+
+    Raises:
+        JobFailedError: with the root cause; nothing was committed by the job.
+        StatementError, UnreachableError, JobTimeoutError: as `run_job`.
+    """
+    namespaces = sorted({split_table(table)[0] for table in contract.tables.model_dump().values()})
+    ddl = {
+        "catalog": create_catalog(flink_catalog_options(settings)),
+        **{f"namespace {namespace}": create_namespace(namespace) for namespace in namespaces},
+        **tables,
+    }
+    rendered = settings.instance_dir / "rendered" / contract.name
+    write_rendered(rendered, name.split(".")[1], {**ddl, "job": insert})
+    properties = {
+        "parallelism.default": str(settings.flink_parallelism),
+        "table.local-time-zone": "UTC",
+        "table.dml-sync": "false",
+    }
+    with (
+        GatewayClient(settings.flink_sql_gateway_url) as gateway,
+        open_session(gateway, mode="batch", properties=properties, init=list(ddl.values()), name=name) as session,
+    ):
+        return run_job(
+            session,
+            rest,
+            insert,
+            name=name,
+            job_id=_free_job_id(rest, f"{name}|{state}"),
+            timeout_s=settings.job_timeout_s,
+            on_progress=on_progress,
+        )
+
+
+def _free_job_id(rest: FlinkRest, seed: str) -> str:
+    """Return the first id derived from `seed` under which no job ended yet.
+
+    A failed attempt keeps its id for ever in Flink's job store, so the next attempt gets the next id; two processes
+    that see the same state derive the same one.
+    """
+    for attempt in count():
+        job_id = hashlib.md5(f"{seed}|{attempt}".encode(), usedforsecurity=False).hexdigest()
+        try:
+            state = rest.job(job_id).state
+        except JobNotFoundError:
+            return job_id
+        if state in LIVE:
+            return job_id
+    raise AssertionError("count() ends")  # pragma: no cover

@@ -1,0 +1,250 @@
+"""Silver: typed, filtered, deduplicated rows; refused rows with the rule's name beside it.
+
+A refresh reads the bronze snapshots that came after silver's mark and rewrites the touched partitions in one commit; a
+rebuild reads all of bronze. Both are safe to repeat: silver's commit gives the same content again, the rejected rows
+leave out what a killed run already stored, and the marks are set last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.expressions import AlwaysTrue, In
+from pyiceberg.table import Table
+
+from orchestration.catalog import find_table, open_catalog
+from orchestration.catalog.progress import SilverMark, clear_mark, read_mark, write_mark
+from orchestration.catalog.snapshots import added_rows, current_id, snapshots_after, total_rows
+from orchestration.contracts import DatasetContract
+from orchestration.errors import CatalogError
+from orchestration.flink.jobs import find_live_jobs, wait_for_end
+from orchestration.flink.rest import FlinkRest
+from orchestration.flink.submit import JobResult
+from orchestration.lakehouse.flink_run import Say, be_silent, run_insert
+from orchestration.lakehouse.quality import Judgement, judge
+from orchestration.lakehouse.statements import (
+    create_judged,
+    create_rejected,
+    create_silver,
+    rebuild_silver,
+    refresh_silver,
+    statement_set,
+    store_rejected,
+)
+from orchestration.locking import hold
+from orchestration.naming import silver_job
+from orchestration.settings import Settings
+
+Kind = Literal["up_to_date", "refresh", "rebuild"]
+
+
+@dataclass(frozen=True)
+class SilverPlan:
+    """What a run has to do, and why.
+
+    Attributes:
+        after: read bronze snapshots after this one; None: all of bronze.
+        upto: bronze's snapshot that the run ends at; None: bronze has no data.
+        bronze_rows: rows that appends between the two added.
+    """
+
+    kind: Kind
+    reason: str
+    after: int | None = None
+    upto: int | None = None
+    bronze_rows: int = 0
+
+
+@dataclass(frozen=True)
+class SilverResult:
+    """What a silver run did.
+
+    Attributes:
+        rows: change of silver's row count; total_rows: its rows afterwards.
+        rejected: rows added to the rejected table; total_rejected: its rows afterwards.
+        bronze_rows_read: bronze rows that the run read.
+        touched: partitions that were rewritten; empty after a rebuild, which writes all.
+        rejected_by: rule to refused rows among those read.
+    """
+
+    kind: Kind
+    reason: str
+    rows: int
+    total_rows: int
+    rejected: int
+    total_rejected: int
+    bronze_rows_read: int
+    bronze_snapshot_id: int | None
+    snapshot_id: int | None
+    rejected_snapshot_id: int | None
+    touched: Sequence[date] = ()
+    rejected_by: Mapping[str, int] = field(default_factory=dict)
+    jobs: Sequence[JobResult] = ()
+
+
+def plan_silver(
+    bronze: Table | None, silver: Table | None, mark: SilverMark | None, fingerprint: str, *, full: bool
+) -> SilverPlan:
+    """Decide between nothing, a refresh and a rebuild."""
+    upto = current_id(bronze) if bronze is not None else None
+    if bronze is None or upto is None:
+        return SilverPlan("up_to_date", "bronze holds no rows")
+
+    def rebuild(reason: str) -> SilverPlan:
+        return SilverPlan("rebuild", reason, None, upto, total_rows(bronze))
+
+    if full:
+        return rebuild("a full refresh was asked for")
+    if silver is None or mark is None:
+        return rebuild("silver was not built yet, or a rebuild was cut off")
+    if mark.fingerprint != fingerprint:
+        return rebuild("the contract or its parameters changed")
+    if mark.snapshot_id is not None and snapshots_after(silver, mark.snapshot_id) is None:
+        return rebuild("silver was rolled back behind its mark")
+    newer = snapshots_after(bronze, mark.bronze_snapshot_id)
+    if newer is None:
+        return rebuild("the bronze snapshot that silver stands at is gone")
+    if added_rows(newer) == 0:
+        return SilverPlan("up_to_date", "bronze has no new rows", mark.bronze_snapshot_id, upto)
+    return SilverPlan("refresh", f"{len(newer)} new bronze snapshots", mark.bronze_snapshot_id, upto, added_rows(newer))
+
+
+def refresh_silver_table(
+    settings: Settings, contract: DatasetContract, *, full_refresh: bool = False, say: Say = be_silent
+) -> SilverResult:
+    """Bring silver and its rejected rows up to bronze's current snapshot. Idempotent.
+
+    Args:
+        full_refresh: rebuild from all of bronze.
+
+    Raises:
+        BusyError: another run refreshes the same table.
+        JobFailedError, UnreachableError, CatalogError: as they say; readers keep the content of before.
+    """
+    settings.require_writable_catalog()
+    job = silver_job(contract.name)
+    with (
+        hold(settings.instance_dir / "locks", contract.tables.silver, wait_s=settings.lock_timeout_s, on_wait=say),
+        FlinkRest(settings.flink_rest_url) as rest,
+    ):
+        for live in find_live_jobs(rest, job):
+            say(f"waiting for job {live.id}, which an earlier run left behind")
+            wait_for_end(rest, live.id, timeout_s=settings.job_timeout_s)
+        return _Refresh(settings, contract, rest, open_catalog(settings), say).run(full_refresh)
+
+
+class _Refresh:
+    """One run under the lock."""
+
+    def __init__(
+        self, settings: Settings, contract: DatasetContract, rest: FlinkRest, catalog: Catalog, say: Say
+    ) -> None:
+        self._settings, self._contract, self._rest, self._catalog, self._say = settings, contract, rest, catalog, say
+
+    def run(self, full: bool) -> SilverResult:
+        tables = self._contract.tables
+        bronze, silver, rejected = (
+            find_table(self._catalog, name) for name in (tables.bronze, tables.silver, tables.rejected)
+        )
+        mark = read_mark(silver, SilverMark) if silver is not None else None
+        plan = plan_silver(bronze, silver, mark, self._contract.fingerprint(), full=full)
+        self._say(f"{tables.silver}: {plan.kind.replace('_', ' ')}, {plan.reason}")
+        before = total_rows(silver), total_rows(rejected)
+        judgement, jobs = Judgement(), ()
+        if plan.kind != "up_to_date" and bronze is not None and plan.upto is not None:
+            judgement = judge(self._contract, bronze, after=plan.after, upto=plan.upto)
+            if plan.kind == "rebuild":
+                self._clear(silver, rejected)
+            jobs = self._write(plan, judgement, silver, rejected, mark)
+            silver, rejected = self._must_find(tables.silver), self._must_find(tables.rejected)
+            if plan.kind == "rebuild":
+                self._drop_stale(silver, judgement)
+        if silver is not None and plan.upto is not None:
+            write_mark(
+                silver,
+                SilverMark(
+                    bronze_snapshot_id=plan.upto,
+                    snapshot_id=current_id(silver),
+                    rejected_snapshot_id=current_id(rejected) if rejected is not None else None,
+                    fingerprint=self._contract.fingerprint(),
+                ),
+            )
+        return SilverResult(
+            kind=plan.kind,
+            reason=plan.reason,
+            rows=total_rows(silver) - before[0],
+            total_rows=total_rows(silver),
+            rejected=total_rows(rejected) - before[1],
+            total_rejected=total_rows(rejected),
+            bronze_rows_read=plan.bronze_rows,
+            bronze_snapshot_id=plan.upto,
+            snapshot_id=current_id(silver) if silver is not None else None,
+            rejected_snapshot_id=current_id(rejected) if rejected is not None else None,
+            touched=judgement.dates if plan.kind == "refresh" else (),
+            rejected_by=judgement.rejected_by,
+            jobs=jobs,
+        )
+
+    def _write(
+        self,
+        plan: SilverPlan,
+        judgement: Judgement,
+        silver: Table | None,
+        rejected: Table | None,
+        mark: SilverMark | None,
+    ) -> tuple[JobResult, ...]:
+        contract = self._contract
+        inserts: list[str] = []
+        if judgement.accepted:
+            is_rebuild = plan.kind == "rebuild"
+            inserts.append(rebuild_silver(contract) if is_rebuild else refresh_silver(contract, judgement.dates))
+        if judgement.rejected:
+            # Snapshots after the mark are of a run that was killed between its commit and its mark.
+            stored = mark.rejected_snapshot_id if mark is not None else None
+            was_cut_off = plan.kind == "refresh" and rejected is not None and current_id(rejected) != stored
+            inserts.append(store_rejected(contract, skip_stored=was_cut_off))
+        assert plan.upto is not None
+        self._say(
+            f"reading {plan.bronze_rows:,} bronze rows: {judgement.accepted:,} pass, {judgement.rejected:,} do not"
+        )
+        result = run_insert(
+            self._settings,
+            contract,
+            self._rest,
+            name=silver_job(contract.name),
+            tables={
+                "silver": create_silver(contract),
+                "rejected": create_rejected(contract),
+                "judged": create_judged(contract, after=plan.after, upto=plan.upto),
+            },
+            insert=statement_set(inserts),
+            state=f"{silver.metadata.table_uuid if silver else ''}|{current_id(silver) if silver else ''}|"
+            f"{current_id(rejected) if rejected else ''}|{plan.kind}|{plan.after}|{contract.fingerprint()}",
+        )
+        return (result,)
+
+    def _clear(self, silver: Table | None, rejected: Table | None) -> None:
+        """Make a rebuild that is cut off start anew, and take away the rejected rows that it will write again."""
+        if silver is not None:
+            clear_mark(silver)
+        if rejected is not None and total_rows(rejected):
+            rejected.delete(AlwaysTrue())
+
+    def _drop_stale(self, silver: Table, judgement: Judgement) -> None:
+        """Delete partitions that no accepted bronze row falls into: an overwrite replaces only those that get rows."""
+        name = self._contract.partition.name
+        stored = {row["partition"][name] for row in silver.inspect.partitions().select(["partition"]).to_pylist()}
+        stale = stored - set(judgement.dates)
+        if stale:
+            self._say(f"dropping {len(stale)} partitions without rows")
+            silver.delete(In(name, stale))
+
+    def _must_find(self, name: str) -> Table:
+        table = find_table(self._catalog, name)
+        if table is None:
+            raise CatalogError(f"{name} does not exist although the job that makes it finished")
+        return table
