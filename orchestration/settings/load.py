@@ -12,7 +12,8 @@ from typing import Any
 from orchestration.errors import ConfigError
 from orchestration.settings import names
 from orchestration.settings.envfile import read_env_file
-from orchestration.settings.model import Settings
+from orchestration.settings.model import Origin, Settings
+from orchestration.settings.problems import Problem, SettingsError
 
 EMBEDDED_PROFILES = frozenset({"local"})
 """Profiles whose services `up` starts: the endpoints that it chose count. Others name theirs in the profile."""
@@ -25,6 +26,11 @@ class Profile:
 
     name: str
     path: Path | None
+
+    @property
+    def title(self) -> str:
+        """How messages name the file."""
+        return self.path.name if self.path else "defaults"
 
 
 def profiles_dir(repo_root: Path) -> Path:
@@ -45,7 +51,7 @@ def find_profile(repo_root: Path, wanted: str | None = None) -> Profile:
             raise ConfigError(
                 f"profile file {wanted} does not exist", hint="`millrace config profiles` lists the committed ones"
             )
-        return Profile(path.name.removesuffix(".env") or "custom", path)
+        return Profile(profile_title(path) or path.name.removesuffix(".env") or "custom", path)
     if wanted:
         path = folder / f"{wanted}.env"
         if path.is_file():
@@ -90,37 +96,78 @@ def load_settings(
         ConfigError: every problem found, one a line.
     """
     environ = os.environ if environ is None else environ
-    root = repo_root or Path(Settings.model_fields["repo_root"].get_default(call_default_factory=True))
+    root = (repo_root or Path(__file__).resolve().parents[2]).absolute()
     active = find_profile(root, profile or environ.get("MILLRACE_PROFILE") or None)
-
-    values: dict[str, Any] = {"repo_root": root}
+    values: dict[str, Any] = {"repo_root": root, "cache_dir": _default_cache(environ)}
     sources: dict[str, str] = {}
 
-    def take(found: Mapping[str, Any], source: str) -> None:
+    def take(found: Mapping[str, str], source: str, folder: Path) -> None:
         values.update(found)
         sources.update(dict.fromkeys(found, source))
+        if found.get("data_path"):
+            values["data_path"] = _absolute(found["data_path"], folder)
 
-    take({"cache_dir": _default_cache(environ)}, "default")
     in_file = read_env_file(active.path) if active.path else {}
-    take(_known(in_file), "profile")
+    wrong, notes = _check_names(in_file, active.title)
     from_environ = _known(environ)
-    arguments = {"profile": active.name} | ({"instance": instance} if instance else {})
+    take(_known(in_file), active.title, root)
     if active.name in EMBEDDED_PROFILES:
-        where = values | from_environ | arguments
-        state_dir = Path(where.get("state_dir") or root / ".millrace")
-        take(_known(read_env_file(state_dir / str(where.get("instance") or "default") / "stack.env")), "stack.env")
-    take(from_environ, "environment")
-    take(arguments, "argument")
-    settings = Settings(**values)
-    settings._sources = sources  # pyright: ignore[reportPrivateUsage]
-    return settings
+        chosen = values | from_environ | ({"instance": instance} if instance else {})
+        state_dir = root / str(chosen.get("state_dir") or ".millrace")
+        take(
+            _known(read_env_file(state_dir / str(chosen.get("instance") or "default") / "stack.env")), "stack.env", root
+        )
+    take(from_environ, "environment", Path.cwd())
+    if instance:
+        take({"instance": instance}, "argument", root)
+    values["profile"] = active.name
+    sources["profile"] = (
+        "argument" if profile else sources.get("profile", ".env" if active.title == ".env" else "default")
+    )
+    try:
+        settings = Settings(**values)
+    except SettingsError as error:
+        raise error.with_sources(sources, wrong) from None
+    if wrong:
+        raise SettingsError(wrong, settings.redacted_dump(), sources)
+    sources.setdefault("cache_dir", "default")
+    sources.setdefault("repo_root", "default")
+    retired = [
+        f"{name} in the environment is ignored; {names.RETIRED[name]}" for name in names.RETIRED if name in environ
+    ]
+    return settings.from_origin(Origin(sources, active.path.absolute() if active.path else None, (*notes, *retired)))
+
+
+def _check_names(found: Mapping[str, str], title: str) -> tuple[list[Problem], list[str]]:
+    """Return problems and notes about names in a profile file that are not settings.
+
+    A near miss is refused, since it is surely a misspelled setting; others are noted, as `.env` may also serve other
+    tools (such as COMPOSE_PROJECT_NAME for docker compose).
+    """
+    known = names.field_names(Settings.model_fields)
+    wrong: list[Problem] = []
+    notes: list[str] = []
+    for name in found:
+        if name in known:
+            continue
+        meant = names.closest(name.upper(), known, 0.85)
+        if name in names.RETIRED:
+            wrong.append(Problem((name,), f"{name} in {title} is no setting any more", names.RETIRED[name]))
+        elif meant:
+            wrong.append(Problem((name,), f"{name} in {title} is not a setting", f"did you mean {meant}?"))
+        else:
+            notes.append(f"{name} in {title} is not a setting of millrace and is ignored")
+    return wrong, notes
+
+
+def _absolute(data_path: str, folder: Path) -> str:
+    """Return a local data path as absolute: Dagster's processes run in other folders. Addresses stay as they are."""
+    return data_path if "://" in data_path or data_path.startswith(("/", "<")) else str(folder / data_path)
 
 
 def _default_cache(environ: Mapping[str, str]) -> Path:
-    home = environ.get("XDG_CACHE_HOME") or (
-        Path(environ["HOME"]) / ".cache" if environ.get("HOME") else Path.home() / ".cache"
-    )
-    return Path(home) / "millrace"
+    base = environ.get("XDG_CACHE_HOME") or (Path(environ.get("HOME") or Path.home()) / ".cache")
+    return Path(base) / "millrace"
 
 
 def _known(found: Mapping[str, str]) -> dict[str, str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestration.errors import ConfigError
@@ -17,6 +19,15 @@ from orchestration.settings import names, problems, rules
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=1)]
 Data = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where loaded settings came from: source of each given field, the profile's file, and notes on the files."""
+
+    sources: Mapping[str, str] = field(default_factory=dict[str, str])
+    profile_path: Path | None = None
+    notes: tuple[str, ...] = ()
 
 
 def _repo_root() -> Path:
@@ -33,16 +44,6 @@ def _loopback(port: str) -> Any:
     return lambda data: f"http://127.0.0.1:{data[port]}"
 
 
-def _host(endpoint: str | None) -> str:
-    return (urlsplit(endpoint or "").hostname or "").lower()
-
-
-def is_foreign_s3(endpoint: str | None) -> bool:
-    """Whether `endpoint` is an S3-compatible server of somebody else than AWS (MinIO, Ceph, ...)."""
-    host = _host(endpoint)
-    return bool(host) and not host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".googleapis.com"))
-
-
 class Settings(BaseSettings):
     """All settings of one instance, checked. The name in the environment is the upper-case field name (`names.py`).
 
@@ -52,7 +53,7 @@ class Settings(BaseSettings):
         ConfigError: with every problem, one a line; no secret is in it.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
 
     # Where things are
     repo_root: Path = Field(default_factory=_repo_root, description="the checkout")
@@ -115,16 +116,17 @@ class Settings(BaseSettings):
 
     # Object store
     warehouse: str = Field(
+        # Not as_uri(): Hadoop, DuckDB and PyIceberg take the path of a file address as it is, percent signs included.
         default_factory=lambda d: (
-            Path(d["state_dir"], d["instance"], "warehouse").absolute().as_uri() + "/" if d["storage"] == "file" else ""
+            f"file://{Path(d['state_dir'], d['instance'], 'warehouse')}/" if d["storage"] == "file" else ""
         ),
         description="root of the table files, with scheme",
     )
     s3_endpoint: str | None = Field(default=None, description="with scheme; None: AWS")
-    s3_use_ssl: bool = Field(default_factory=lambda d: not (d["s3_endpoint"] or "").lower().startswith("http:"))
-    s3_path_style: bool = Field(default_factory=lambda d: is_foreign_s3(d["s3_endpoint"]))
+    s3_use_ssl: bool = Field(default_factory=lambda d: rules.is_tls(d["s3_endpoint"]))
+    s3_path_style: bool = Field(default_factory=lambda d: rules.is_foreign_s3(d["s3_endpoint"]))
     duckdb_s3_endpoint: str | None = Field(
-        default_factory=lambda d: urlsplit(d["s3_endpoint"] or "").netloc or None, description="without scheme"
+        default_factory=lambda d: rules.authority_of(d["s3_endpoint"]), description="without scheme"
     )
     duckdb_s3_use_ssl: bool = Field(default_factory=lambda d: d["s3_use_ssl"])
     aws_access_key_id: str | None = Field(default=None, description="None: role-based")
@@ -185,8 +187,7 @@ class Settings(BaseSettings):
 
     ui_port: Port = Field(default=3000, description="Dagster's web server")
 
-    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
-    _notes: tuple[str, ...] = PrivateAttr(default=())
+    _origin: Origin = PrivateAttr(default=Origin())
 
     if not TYPE_CHECKING:  # keeps the typed constructor that pydantic synthesizes
 
@@ -204,10 +205,11 @@ class Settings(BaseSettings):
                 try:
                     super().__init__(**{name: value for name, value in values.items() if name not in wrong})
                 except ValidationError:
-                    raise problems.as_error(found) from None
-            found += [problem for problem in rules.check(self) if not wrong.intersection(problem.fields)]
+                    raise problems.SettingsError(found) from None
+            found += [problem for problem in rules.check(self) if wrong.isdisjoint(problem.fields)]
             if found:
-                raise problems.as_error(found)
+                refused = {name: _masked(name, values.get(name)) for name in wrong}
+                raise problems.SettingsError(found, self.redacted_dump() | refused)
 
     @classmethod
     def settings_customise_sources(
@@ -220,6 +222,32 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Leave only the constructor's arguments."""
         return (init_settings,)
+
+    @field_validator("warehouse")
+    @classmethod
+    def _end_with_slash(cls, value: str) -> str:
+        return f"{value.rstrip('/')}/" if value.strip("/ ") and not value.endswith("://") else value
+
+    @field_validator("flink_rest_url", "flink_sql_gateway_url", "catalog_uri", "s3_endpoint")
+    @classmethod
+    def _end_without_slash(cls, value: str | None) -> str | None:
+        return value.rstrip("/") if value else value
+
+    @field_validator("silver_window_start", "silver_window_end", mode="before")
+    @classmethod
+    def _be_a_day(cls, value: object) -> object:
+        # pydantic would take a bare number as seconds since 1970.
+        if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value.strip()):
+            raise ValueError("write a date such as 2024-01-31")
+        return value.strip() if isinstance(value, str) else value
+
+    @field_validator("repo_root", "state_dir", "cache_dir", "datasets_dir", "metrics_path")
+    @classmethod
+    def _be_absolute(cls, value: Path, info: ValidationInfo) -> Path:
+        if value.parts[:1] == ("~",):
+            raise ValueError("write the whole path: values are never expanded")
+        # Servers and Dagster's processes start in other folders: a relative path would mean another place there.
+        return value if value.is_absolute() else Path(info.data.get("repo_root") or Path.cwd(), value)
 
     @property
     def instance_dir(self) -> Path:
@@ -280,22 +308,37 @@ class Settings(BaseSettings):
         """Return checked settings with some values replaced; values derived from them are derived again."""
         given = {name: getattr(self, name) for name in self.model_fields_set}
         changed = Settings(**(given | changes))
-        changed._sources = self._sources | dict.fromkeys(changes, "argument")
-        changed._notes = self._notes
-        return changed
+        return changed.from_origin(
+            replace(self._origin, sources={**self._origin.sources, **dict.fromkeys(changes, "argument")})
+        )
+
+    def from_origin(self, origin: Origin) -> Settings:
+        """Return the same settings, with a note of where they came from."""
+        result = self.model_copy()
+        result._origin = origin
+        return result
+
+    def child_environ(self) -> dict[str, str]:
+        """Return the variables that make a child process load the same profile and instance."""
+        file = self._origin.profile_path
+        return {
+            "MILLRACE_PROFILE": str(file) if file else self.profile,
+            "MILLRACE_INSTANCE": self.instance,
+            "MILLRACE_STATE_DIR": str(self.state_dir),
+        }
 
     def redacted_dump(self) -> dict[str, Any]:
         """Return all values for people and logs: JSON types, secrets masked."""
         dump = self.model_dump(mode="json")
         return {name: _masked(name, value) for name, value in dump.items()}
 
-    def source_of(self, field: str) -> str:
-        """Return where a value came from: environment, argument, stack.env, profile or default."""
-        return self._sources.get(field, "argument" if field in self.model_fields_set else "default")
+    def source_of(self, name: str) -> str:
+        """Return where a value came from: argument, environment, stack.env, the profile file's name, or default."""
+        return self._origin.sources.get(name, "argument" if name in self.model_fields_set else "default")
 
     def warnings(self) -> list[str]:
         """Return what is allowed but probably not meant."""
-        return [*self._notes, *(str(problem) for problem in rules.warn(self))]
+        return [*self._origin.notes, *(str(problem) for problem in rules.warn(self))]
 
 
 def _masked(name: str, value: Any) -> Any:
@@ -305,7 +348,7 @@ def _masked(name: str, value: Any) -> Any:
 
 
 def _fields_with(part: str) -> frozenset[str]:
-    return frozenset(name for name, field in Settings.model_fields.items() if part in str(field.annotation))
+    return frozenset(name for name, info in Settings.model_fields.items() if part in str(info.annotation))
 
 
 SECRET = _fields_with("SecretStr")

@@ -29,6 +29,7 @@ ALIASES = {
     "WAIT_FOR_SILVER_TIMEOUT_SECONDS": "wait_for_silver_timeout_s",
     "WAIT_FOR_SILVER_POLL_SECONDS": "wait_for_silver_poll_s",
     "DATASET_NAME": "dataset",
+    "AWS_DEFAULT_REGION": "aws_region",
 }
 """Second names, so that an environment made for older deployments keeps its meaning."""
 
@@ -36,8 +37,7 @@ RETIRED = {
     "SCHEMA_PATH": "the schema is the dataset's contract, platform/datasets/<dataset>/dataset.yml",
     "BRONZE_TABLE": "tables are named in the dataset's contract, platform/datasets/<dataset>/dataset.yml",
     "SILVER_TABLE": "tables are named in the dataset's contract, platform/datasets/<dataset>/dataset.yml",
-    "HOST_DATA_DIR": "set DATA_PATH to the file or folder itself",
-    "AWS_DEFAULT_REGION": "set AWS_REGION",
+    "HOST_DATA_DIR": "DATA_PATH names the file or folder itself",
 }
 """Names that used to mean something; a profile that still sets one would be misread."""
 
@@ -86,5 +86,7 @@ def clean(values: Mapping[str, Any], optional: frozenset[str], secret: frozenset
                 continue
             if name not in secret and value.strip().lower() in {"true", "false", "yes", "no", "on", "off"}:
                 value = value.strip()
+        elif isinstance(value, SecretStr) and not value.get_secret_value():
+            continue
         result[name] = value
     return result

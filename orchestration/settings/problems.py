@@ -25,6 +25,56 @@ class Problem:
         return f"{self.text}: {self.remedy}"
 
 
+class SettingsError(ConfigError):
+    """Settings that are refused.
+
+    Attributes:
+        problems: all of them.
+        values: every setting, masked, refused values included; what `config show` prints. None: not known.
+    """
+
+    def __init__(
+        self,
+        problems: Sequence[Problem],
+        values: Mapping[str, Any] | None = None,
+        sources: Mapping[str, str] | None = None,
+    ) -> None:
+        self.problems, self.values, self.sources = tuple(problems), values, dict(sources or {})
+        super().__init__(
+            "\n".join(self._line(problem) for problem in problems),
+            hint="`millrace config show` prints every value with its source",
+            context={names.env_name(problem.fields[0]): problem.text for problem in problems},
+        )
+
+    def _line(self, problem: Problem) -> str:
+        sources = sorted({self.sources[field] for field in problem.fields if field in self.sources} - {"default"})
+        return f"{problem} [{', '.join(sources)}]" if sources else str(problem)
+
+    def with_sources(self, sources: Mapping[str, str], more: Sequence[Problem] = ()) -> SettingsError:
+        """Return the error with the source of each refused value, and with `more` problems before its own."""
+        return SettingsError((*more, *self.problems), self.values, sources)
+
+
+_MESSAGES = {
+    "int_parsing": "write a whole number",
+    "int_from_float": "write a whole number",
+    "float_parsing": "write a number",
+    "finite_number": "write a finite number",
+    "bool_parsing": "write true or false",
+    "bool_type": "write true or false",
+    "date_parsing": "write a date such as 2024-01-31",
+    "date_from_datetime_parsing": "write a date such as 2024-01-31",
+    "date_from_datetime_inexact": "write a date without a time, such as 2024-01-31",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "greater_than": "above {gt}",
+}
+_PATTERNS = {
+    "instance": "lower-case letters, digits, dash and underscore, at most 32, the first a letter or digit",
+    "dataset": "lower-case letters, digits and underscore, the first a letter: the name of a folder in platform/datasets",
+}
+
+
 def of_fields(error: ValidationError, values: Mapping[str, Any]) -> list[Problem]:
     """Return pydantic's field errors as problems. A default that could not be derived is a consequence, not a problem."""
     found: list[Problem] = []
@@ -47,13 +97,8 @@ def _remedy(field: str, value: object, item: Mapping[str, Any]) -> str:
         known = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
         meant = names.closest(text.lower(), known)
         return f"one of {', '.join(known)}" + (f"; did you mean {meant}?" if meant else "")
-    return str(item["msg"])[:1].lower() + str(item["msg"])[1:]
-
-
-def as_error(found: Sequence[Problem]) -> ConfigError:
-    """Return one error that lists all problems, one a line."""
-    return ConfigError(
-        "\n".join(str(problem) for problem in found),
-        hint="`millrace config show` prints every value with its source",
-        context={names.env_name(problem.fields[0]): problem.text for problem in found},
-    )
+    if item["type"] == "string_pattern_mismatch" and field in _PATTERNS:
+        return _PATTERNS[field]
+    if item["type"] in _MESSAGES:
+        return _MESSAGES[item["type"]].format(**context)
+    return str(context.get("error", item["msg"]))
