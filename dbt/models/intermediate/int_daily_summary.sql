@@ -1,0 +1,19 @@
+-- Grain: one row a pickup date.
+select
+    pickup_date,
+    pickup_day_of_week,
+    is_weekend,
+    count(*) as total_trips,
+    sum(passenger_count) as total_passengers,
+    round(avg(trip_distance_miles), 2) as avg_trip_distance,
+    round(avg(trip_duration_minutes), 2) as avg_trip_duration_min,
+    round(avg(avg_speed_mph), 2) as avg_speed_mph,
+    round(sum(fare_amount), 2) as total_fare_revenue,
+    round(sum(tip_amount), 2) as total_tip_revenue,
+    round(sum(total_amount), 2) as total_revenue,
+    round(avg(total_amount), 2) as avg_trip_revenue,
+    round(avg(tip_percentage), 2) as avg_tip_percentage,
+    count(*) filter (where payment_type_id = 1) as credit_card_trips,
+    count(*) filter (where payment_type_id = 2) as cash_trips
+from {{ ref('int_trip_metrics') }}
+group by pickup_date, pickup_day_of_week, is_weekend
