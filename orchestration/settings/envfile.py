@@ -15,8 +15,8 @@ def parse_env(text: str, where: str = "settings") -> dict[str, str]:
     """Return the names and values of an env file.
 
     Blank lines and lines that start with `#` are skipped; the first `=` splits; both sides are stripped; a `#` after a
-    blank starts a comment. A value in matching quotes is taken between them, so that blanks at its ends and ` #` survive.
-    The last of two equal names wins, as in a shell. `where` names the file in errors.
+    blank starts a comment. A value in matching quotes is taken between them, so that outer blanks and ` #`
+    survive. The last of two equal names wins, as in a shell. `where` names the file in errors.
 
     Raises:
         ConfigError: a line without `=`, a name that is not one, an unclosed quote, text after a closing quote.

@@ -14,7 +14,7 @@ _GLOB = frozenset("*?[")
 
 
 def file_problems(settings: Settings) -> list[Problem]:
-    """Return what the settings name and the disk does not have. The default data folder may be missing: a sample fills it."""
+    """Return what the settings name and the disk does not have. The default data folder may miss: a sample fills it."""
     found: list[Problem] = []
     contract = settings.datasets_dir / settings.dataset / "dataset.yml"
     if not contract.is_file():
@@ -28,7 +28,7 @@ def file_problems(settings: Settings) -> list[Problem]:
         and not _exists(settings.data_path)
     ):
         text = f"DATA_PATH={settings.data_path!r}: nothing is there"
-        remedy = "correct DATA_PATH (a file, folder, glob or s3:// address), or make data with `millrace sample --rows 10000 PATH`"
+        remedy = "correct it (file, folder, glob or s3:// address), or make data: `millrace sample --rows 10000 PATH`"
         found.append(Problem(("data_path",), text, remedy))
     return found
 

@@ -100,10 +100,10 @@ class Settings(BaseSettings):
 
     # Catalog
     catalog_port: Port = 8181
-    catalog_uri: str | None = Field(
+    catalog_uri: str = Field(
         # Only the embedded catalog has an address of its own; it keeps its warehouse in files.
         default_factory=lambda d: (
-            f"http://127.0.0.1:{d['catalog_port']}" if (d["catalog"], d["storage"]) == ("rest", "file") else None
+            f"http://127.0.0.1:{d['catalog_port']}" if (d["catalog"], d["storage"]) == ("rest", "file") else ""
         ),
     )
     catalog_warehouse: str = Field(
@@ -168,6 +168,7 @@ class Settings(BaseSettings):
     # Time limits
     stack_timeout_s: Seconds = Field(default=120.0, description="`up`: until everything is ready")
     job_timeout_s: Seconds = 1800.0
+    lock_timeout_s: Seconds = Field(default=600.0, description="wait for another run that writes the same table")
     http_timeout_s: Seconds = 5.0
     broker_timeout_s: Seconds = 15.0
     iceberg_query_timeout_s: Seconds = 90.0

@@ -74,8 +74,8 @@ def shown(value: object) -> str:
 def clean(values: Mapping[str, Any], optional: frozenset[str], secret: frozenset[str]) -> dict[str, Any]:
     """Return constructor arguments with stray blanks and blank optional values removed.
 
-    Axis values lose their blanks (a Makefile leaves them); an optional setting that is blank counts as not given, so that
-    `AWS_ACCESS_KEY_ID=` in a profile means role-based access. Secrets are never stripped.
+    Axis values lose their blanks (a Makefile leaves them); an optional setting that is blank counts as not given, so
+    that `AWS_ACCESS_KEY_ID=` in a profile means role-based access. Secrets are never stripped.
     """
     result: dict[str, Any] = {}
     for name, value in values.items():

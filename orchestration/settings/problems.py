@@ -71,12 +71,12 @@ _MESSAGES = {
 }
 _PATTERNS = {
     "instance": "lower-case letters, digits, dash and underscore, at most 32, the first a letter or digit",
-    "dataset": "lower-case letters, digits and underscore, the first a letter: the name of a folder in platform/datasets",
+    "dataset": "lower-case letters, digits and underscore, the first a letter: a folder in platform/datasets",
 }
 
 
 def of_fields(error: ValidationError, values: Mapping[str, Any]) -> list[Problem]:
-    """Return pydantic's field errors as problems. A default that could not be derived is a consequence, not a problem."""
+    """Return pydantic's field errors as problems; a default that could not be derived is only a consequence."""
     found: list[Problem] = []
     for item in error.errors(include_url=False, include_input=False, include_context=True):
         field = str(item["loc"][0]) if item["loc"] else ""

@@ -122,7 +122,7 @@ def _broker(settings: Settings) -> Iterator[Problem]:
 def _urls(settings: Settings) -> Iterator[Problem]:
     for field in URLS:
         value: str | None = getattr(settings, field)
-        if value is None:
+        if not value:
             continue
         try:
             parts = urlsplit(value)
@@ -206,7 +206,7 @@ def _azure(settings: Settings) -> Iterator[Problem]:
 
 def _catalog(settings: Settings) -> Iterator[Problem]:
     kind, client, secret = settings.catalog, settings.catalog_client_id, settings.catalog_client_secret
-    if kind != "hadoop" and settings.catalog_uri is None:
+    if kind != "hadoop" and not settings.catalog_uri:
         remedy = "set it to the catalog's address, such as https://polaris.example.com/api/catalog"
         yield Problem(("catalog_uri", "catalog"), f"CATALOG={kind} needs CATALOG_URI, which is empty", remedy)
     if not settings.catalog_warehouse.strip():

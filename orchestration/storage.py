@@ -1,0 +1,186 @@
+"""One mapping from settings to catalog and object-store options, so that Flink, PyIceberg and DuckDB agree.
+
+Names of the Java side are those of `S3FileIOProperties`, `AzureProperties`, `AwsClientProperties` and `OAuth2Properties`
+in Iceberg 1.11. `S3FileIO` ignores Hadoop's `fs.s3a.*` names, so none is here.
+"""
+
+from __future__ import annotations
+
+from orchestration.errors import ConfigError
+from orchestration.settings import Settings
+
+DuckdbValue = str | bool | dict[str, str]
+
+_REALM = "Polaris-Realm"
+_DELEGATION = "X-Iceberg-Access-Delegation"
+_FILE_IO = {
+    "file": "org.apache.iceberg.hadoop.HadoopFileIO",
+    "s3": "org.apache.iceberg.aws.s3.S3FileIO",
+    "gcs": "org.apache.iceberg.gcp.gcs.GCSFileIO",
+    "azure": "org.apache.iceberg.azure.adlsv2.ADLSFileIO",
+}
+
+
+def oauth2_server_uri(settings: Settings) -> str:
+    """Return the token endpoint of the REST catalog: POST <uri>/v1/oauth/tokens."""
+    return f"{settings.catalog_uri.rstrip('/')}/v1/oauth/tokens"
+
+
+def wants_vended_credentials(settings: Settings) -> bool:
+    """Whether the catalog shall hand out storage credentials: not for files, and not when we hold static keys."""
+    if settings.storage == "file":
+        return False
+    return settings.azure_storage_key is None if settings.storage == "azure" else settings.secret_access_key is None
+
+
+def flink_catalog_options(settings: Settings) -> dict[str, str]:
+    """Return the options of `CREATE CATALOG ... WITH (...)`; it holds secrets. CATALOG=hadoop is for reading only."""
+    options = {"type": "iceberg", "catalog-type": "hadoop" if settings.catalog == "hadoop" else "rest"}
+    if settings.catalog == "hadoop":
+        options["warehouse"] = settings.warehouse
+    else:
+        options |= {"uri": settings.catalog_uri, "warehouse": settings.catalog_warehouse}
+        if credentials := _oauth2(settings):
+            options |= {"rest.auth.type": "oauth2", **credentials}
+        if settings.catalog == "polaris" and settings.catalog_realm:
+            options[f"header.{_REALM}"] = settings.catalog_realm
+        if wants_vended_credentials(settings):
+            options[f"header.{_DELEGATION}"] = "vended-credentials"
+    options["io-impl"] = _FILE_IO["s3"] if _is_s3(settings) else _FILE_IO[settings.storage]
+    return options | _java_store(settings)
+
+
+def pyiceberg_properties(settings: Settings) -> dict[str, str]:
+    """Return the properties of a PyIceberg REST catalog; it holds secrets.
+
+    Raises:
+        ConfigError: CATALOG is hadoop, which PyIceberg does not have.
+    """
+    _require_rest(settings, "PyIceberg")
+    properties = {"uri": settings.catalog_uri, "warehouse": settings.catalog_warehouse, **_oauth2(settings)}
+    if settings.catalog == "polaris" and settings.catalog_realm:
+        properties[f"header.{_REALM}"] = settings.catalog_realm
+    # PyIceberg asks for vended credentials unless the header is given; an empty one asks for none.
+    properties[f"header.{_DELEGATION}"] = "vended-credentials" if wants_vended_credentials(settings) else ""
+    return properties | pyiceberg_io_properties(settings)
+
+
+def pyiceberg_io_properties(settings: Settings) -> dict[str, str]:
+    """Return the object-store properties of PyIceberg, also for tables opened by their metadata file."""
+    if settings.storage == "azure":
+        properties = {"adls.account-name": settings.azure_storage_account or ""}
+        if settings.azure_storage_key:
+            properties["adls.account-key"] = settings.azure_storage_key.get_secret_value()
+        return properties
+    if not _is_s3(settings):
+        return {}
+    properties = {"s3.region": settings.aws_region, **_s3_keys(settings)}
+    if settings.s3_endpoint:
+        virtual = str(not settings.s3_path_style).lower()
+        properties |= {"s3.endpoint": settings.s3_endpoint, "s3.force-virtual-addressing": virtual}
+    return properties
+
+
+def duckdb_attach_options(settings: Settings) -> dict[str, DuckdbValue]:
+    """Return the options of DuckDB's `ATTACH '<catalog_warehouse>' AS lakehouse (...)`; it holds secrets.
+
+    Raises:
+        ConfigError: CATALOG is hadoop; DuckDB attaches REST catalogs only.
+    """
+    _require_rest(settings, "DuckDB")
+    options: dict[str, DuckdbValue] = {
+        "TYPE": "iceberg",
+        "ENDPOINT": settings.catalog_uri,
+        "ACCESS_DELEGATION_MODE": "vended_credentials" if wants_vended_credentials(settings) else "none",
+    }
+    if settings.catalog_client_id and settings.catalog_client_secret:
+        options |= {
+            "CLIENT_ID": settings.catalog_client_id,
+            "CLIENT_SECRET": settings.catalog_client_secret.get_secret_value(),
+            "OAUTH2_SERVER_URI": oauth2_server_uri(settings),
+            "OAUTH2_SCOPE": settings.catalog_scope,
+        }
+    else:
+        options["AUTHORIZATION_TYPE"] = "none"
+    if settings.catalog == "polaris" and settings.catalog_realm:
+        options["EXTRA_HTTP_HEADERS"] = {_REALM: settings.catalog_realm}
+    if settings.storage == "file":
+        # A staged table has no folder yet, and DuckDB 1.5.5 does not make it: "...-m0.avro: No such file".
+        options["STAGE_CREATE_TABLES"] = False
+    return options
+
+
+def duckdb_secret_options(settings: Settings) -> dict[str, DuckdbValue]:
+    """Return the options of DuckDB's `CREATE SECRET (...)` for the object store; empty: none is needed or possible.
+
+    Without static keys DuckDB takes what the catalog vends. Azure needs an extension that is not part of the lock.
+    """
+    key, secret = settings.access_key_id, settings.secret_access_key
+    if settings.storage not in {"s3", "gcs"} or not key or not secret:
+        return {}
+    options: dict[str, DuckdbValue] = {"KEY_ID": key, "SECRET": secret.get_secret_value()}
+    if not _is_s3(settings):
+        return {"TYPE": "gcs", **options, "SCOPE": _bucket(settings)}
+    options = {"TYPE": "s3", **options, "REGION": settings.aws_region, "USE_SSL": settings.duckdb_s3_use_ssl}
+    if settings.aws_session_token:
+        options["SESSION_TOKEN"] = settings.aws_session_token.get_secret_value()
+    if settings.duckdb_s3_endpoint:
+        options["ENDPOINT"] = settings.duckdb_s3_endpoint
+    options["URL_STYLE"] = "path" if settings.s3_path_style else "vhost"
+    return options | {"SCOPE": _bucket(settings)}
+
+
+def _bucket(settings: Settings) -> str:
+    scheme, _, rest = settings.duckdb_warehouse.partition("://")
+    return f"{scheme}://{rest.split('/')[0]}/"
+
+
+def _is_s3(settings: Settings) -> bool:
+    """Whether files are reached by the S3 protocol: S3 itself, MinIO, or Google's compatible interface."""
+    return settings.warehouse.startswith(("s3://", "s3a://"))
+
+
+def _java_store(settings: Settings) -> dict[str, str]:
+    if settings.storage == "azure":
+        if settings.azure_storage_key is None:
+            return {}
+        return {
+            "adls.auth.shared-key.account.name": settings.azure_storage_account or "",
+            "adls.auth.shared-key.account.key": settings.azure_storage_key.get_secret_value(),
+        }
+    if not _is_s3(settings):
+        return {}
+    options = {"client.region": settings.aws_region, **_s3_keys(settings)}
+    if settings.s3_endpoint:
+        options["s3.endpoint"] = settings.s3_endpoint
+    if settings.s3_path_style:
+        options["s3.path-style-access"] = "true"
+    return options
+
+
+def _s3_keys(settings: Settings) -> dict[str, str]:
+    """Return the static keys, or nothing: then the default credential chain or vended credentials decide."""
+    key, secret, token = settings.access_key_id, settings.secret_access_key, settings.aws_session_token
+    if not key or not secret:
+        return {}
+    keys = {"s3.access-key-id": key, "s3.secret-access-key": secret.get_secret_value()}
+    return keys | ({"s3.session-token": token.get_secret_value()} if token else {})
+
+
+def _oauth2(settings: Settings) -> dict[str, str]:
+    client, secret = settings.catalog_client_id, settings.catalog_client_secret
+    if not client or not secret:
+        return {}
+    return {
+        "credential": f"{client}:{secret.get_secret_value()}",
+        "scope": settings.catalog_scope,
+        "oauth2-server-uri": oauth2_server_uri(settings),
+    }
+
+
+def _require_rest(settings: Settings, engine: str) -> None:
+    if settings.catalog == "hadoop":
+        raise ConfigError(
+            f"CATALOG=hadoop: {engine} has no such catalog",
+            hint="use CATALOG=rest or polaris; tables of a hadoop catalog are read by Flink or by their metadata file",
+        )
