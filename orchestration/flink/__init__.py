@@ -1,0 +1,1 @@
+"""Flink: SQL Gateway and REST clients, sessions, script splitting, submit-and-wait."""

@@ -1,0 +1,272 @@
+"""Turns what Flink says about a failure into one readable error.
+
+The gateway answers HTTP 500 to everything, with a Java stack; the status says nothing, only the chain of causes does.
+So the mapping reads the chain, and an HTTP 500 is never retryable by itself.
+
+    MillraceError
+    ├── UnreachableError
+    │   └── OutcomeUnknownError     a request was sent and no answer came: it may have taken effect
+    └── FlinkError
+        ├── JobNotFoundError        the cluster does not know this job id
+        └── DuplicateJobError       Flink refused a second job with this id
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import orjson
+
+from orchestration.errors import (
+    FlinkError,
+    JobFailedError,
+    MillraceError,
+    SessionLostError,
+    StatementError,
+    UnreachableError,
+)
+from orchestration.redaction import redact
+
+REMEDY = "start the stack with './millrace up', or look at it with './millrace status'"
+_TEXT_LIMIT = 600
+
+# One line of a chain: "Caused by: a.b.C: message"; the first line of a trace has no "Caused by".
+_CAUSE = re.compile(r"^(?:Caused by: )?(?P<cls>[a-zA-Z_$][\w$]*(?:\.[\w$]+)+)(?:: (?P<text>.*))?$")
+_PLANNER = re.compile(r"^org\.apache\.(?:flink\.(?:table|sql)|calcite)\.")
+_POSITION = re.compile(r"line (\d+), column (\d+)")
+# Classes whose own message says only that something below them failed.
+_WRAPPERS = frozenset(
+    {
+        "ActorInitializationException",
+        "CompletionException",
+        "ExecutionException",
+        "InvocationTargetException",
+        "JobExecutionException",
+        "JobException",
+        "ProgramInvocationException",
+        "RestHandlerException",
+        "SerializedThrowable",
+        "SqlExecutionException",
+        "SqlGatewayException",
+        "SqlGatewayRestException",
+        "UndeclaredThrowableException",
+    }
+)
+_WRAPPER_TEXTS = (
+    "Failed to fetch next result",
+    "Failed to fetch job execution result",
+    "Recovery is suppressed",
+    "Could not execute statement",
+    "Failed to execute sql",
+)
+
+
+class OutcomeUnknownError(UnreachableError):
+    """A request that may not be repeated was sent, and no answer came: it may or may not have taken effect."""
+
+
+class JobNotFoundError(FlinkError):
+    """The cluster does not know the job: never submitted, expired from the job store, or lost with the JobManager."""
+
+    exit_code = 3
+
+
+class DuplicateJobError(FlinkError):
+    """Flink refused a submission because it already has, or had, a job with this id."""
+
+    exit_code = 7
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One link of a Java chain of causes."""
+
+    exception: str
+    text: str
+
+    @property
+    def short_name(self) -> str:
+        """Class name without its package."""
+        return self.exception.rpartition(".")[2].rpartition("$")[2]
+
+    @property
+    def is_wrapper(self) -> bool:
+        """Whether the link only says that something below it failed."""
+        if self.short_name in ("SqlGatewayException", "SqlExecutionException"):
+            return not _is_own_gateway_text(self.text)
+        if self.short_name in _WRAPPERS or not self.text or self.text.startswith(_WRAPPER_TEXTS):
+            return True
+        nested = _CAUSE.match(self.text)  # Java's default message of a wrapper is its cause, "x.YException: text"
+        return nested is not None and nested["cls"].endswith(("Exception", "Error"))
+
+
+def _is_own_gateway_text(text: str) -> bool:
+    """The gateway's exceptions wrap others, except when it speaks of its own sessions, operations and tokens."""
+    return (
+        re.search(r"does not exist|max count|Expecting token|Can not find the submitted|not supported", text)
+        is not None
+    )
+
+
+def causes(trace: str) -> list[Cause]:
+    """Return the chain of causes of a Java stack trace, outermost first; messages on one line each."""
+    chain: list[Cause] = []
+    exception, lines = "", list[str]()
+    in_message = False
+    for raw in trace.splitlines():
+        line = raw.strip()
+        match = _CAUSE.match(line.removeprefix("<Exception on server side:").strip())
+        if match and (line.startswith("Caused by: ") or not exception):
+            if exception:
+                chain.append(_cause(exception, lines))
+            exception, lines, in_message = match["cls"], [match["text"] or ""], True
+        elif line.startswith(("at ", "... ", "End of exception on server side", "Suppressed: ")):
+            in_message = False
+        elif in_message and line:
+            lines.append(line)
+    if exception:
+        chain.append(_cause(exception, lines))
+    return chain
+
+
+def _cause(exception: str, lines: list[str]) -> Cause:
+    text = " ".join(" ".join(lines).split()).removesuffix("End of exception on server side>").strip()
+    nested = _CAUSE.match(text)
+    if nested and exception.endswith("SerializedThrowable"):  # stands for an exception whose class Flink cannot load
+        return Cause(nested["cls"], nested["text"] or "")
+    return Cause(exception, text)
+
+
+def root_cause(trace: str) -> str:
+    """Return the line of a Java stack trace that tells a person what went wrong, without secrets.
+
+    That is the last planner or parser message if there is one, with its position in the statement and a deeper cause
+    from outside the planner (a catalog that does not answer); else the deepest message of the chain.
+    """
+    chain = causes(trace)
+    telling = [cause for cause in chain if not cause.is_wrapper]
+    if not telling:
+        lines = [line.strip() for line in trace.splitlines() if line.strip()]
+        return _shorten(redact(_describe(chain[-1]) if chain else (lines[0] if lines else "no cause given")))
+    planner = [cause for cause in telling if _PLANNER.match(cause.exception)]
+    deepest = telling[-1]
+    if not planner:
+        return _shorten(redact(_describe(deepest)))
+    text = planner[-1].text.partition("Was expecting")[0].strip()
+    position = _POSITION.search(trace)
+    if position and not _POSITION.search(text):
+        text += f" (line {position[1]}, column {position[2]})"
+    if deepest is not planner[-1]:
+        text += f": {_describe(deepest)}"
+    return _shorten(redact(text))
+
+
+def _describe(cause: Cause) -> str:
+    return f"{cause.short_name}: {cause.text}" if cause.text else cause.short_name
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"
+
+
+def error_text(body: str) -> str:
+    """Return the most telling text of an error body: {"errors": ["Internal server error.", "<stack>"]}, or plain."""
+    try:
+        parsed: object = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.strip()
+    errors = parsed.get("errors") if isinstance(parsed, dict) else None
+    if isinstance(errors, list) and errors:
+        texts = [str(error) for error in errors]
+        return max(texts, key=lambda text: ("Exception" in text, len(text)))
+    return body.strip()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A text in the chain of causes, and the error that it means; `prefix` goes before the root cause."""
+
+    pattern: str
+    code: str
+    error: type[MillraceError]
+    hint: str | None = None
+    prefix: str = ""
+
+    def matches(self, trace: str) -> bool:
+        """Whether the pattern is found anywhere in the trace."""
+        return re.search(self.pattern, trace, re.DOTALL) is not None
+
+
+_AGAIN = "run again; the gateway was restarted, or the session was idle too long"
+_JARS = "the connector's jar must be on the class path of the cluster and of the gateway"
+_SLOTS = "free slots (./millrace jobs list) or lower the parallelism"
+_REFUSED = r"Connection refused|UnknownHostException|ConnectTimeoutException|NoRouteToHost"
+
+# First match wins. The codes are the SQL engine's public error codes.
+_RULES = (
+    Rule(r"Session '[^']*' does not exist", "session_lost", SessionLostError, _AGAIN),
+    Rule(r"Can not find the submitted operation", "operation_lost", FlinkError, _AGAIN),
+    Rule(
+        r"exceeds? the max count", "session_limit", FlinkError, "close sessions: sql-gateway.session.max-num is reached"
+    ),
+    Rule(r"Expecting token to be", "result_token_lost", FlinkError, "pages can be read only once: run the query again"),
+    Rule(r"DuplicateJobSubmissionException|has already been submitted", "conflict", DuplicateJobError),
+    Rule(r"SqlParse(?:r)?Exception|sql\.parser\.impl\.ParseException", "sql_parse_error", StatementError),
+    Rule(r"single statement supported", "sql_parse_error", StatementError, "send one statement at a time"),
+    Rule(r"Could not find any factory for identifier", "connector_missing", StatementError, _JARS),
+    Rule(
+        r"do not contain an option key 'connector'|Unsupported options found|[Rr]equired options are missing",
+        "connector_option_invalid",
+        StatementError,
+    ),
+    Rule(r"doesn't support consuming (?:update|delete)", "sink_incompatible", StatementError),
+    Rule(r"TableAlreadyExist", "table_exists", StatementError),
+    Rule(r"Could not parse value", "config_invalid", StatementError),
+    Rule(
+        rf"org\.apache\.iceberg\..*(?:{_REFUSED})",
+        "catalog_unreachable",
+        UnreachableError,
+        REMEDY,
+        "the Iceberg catalog does not answer Flink: ",
+    ),
+    Rule(
+        r"Number of retries has been exhausted|RestClientException",
+        "cluster_unreachable",
+        UnreachableError,
+        REMEDY,
+        "the Flink cluster does not answer the gateway: ",
+    ),
+    Rule(r"NoResourceAvailable|Could not acquire the minimum required resources", "no_slots", FlinkError, _SLOTS),
+    Rule(r"Could not find Flink job|Job could not be found", "job_not_found", JobNotFoundError),
+    Rule(
+        r"JobExecutionException|Failed to fetch (?:next result|job execution result)",
+        "statement_failed",
+        JobFailedError,
+        None,
+        "the query failed while it ran: ",
+    ),
+    Rule(_REFUSED, "service_unreachable", UnreachableError, REMEDY, "Flink could not reach a service: "),
+    Rule(r"SqlValidatorException|ValidationException|CalciteContextException", "sql_semantic_error", StatementError),
+    Rule(r"org\.apache\.(?:flink\.table\.(?:api|planner|catalog)|calcite)\.", "statement_failed", StatementError),
+)
+
+
+def error_from_answer(service: str, call: str, status: int, body: str, context: dict[str, object]) -> MillraceError:
+    """Return the error that an HTTP answer of 400 or above means.
+
+    Args:
+        service: name for people, such as "Flink SQL Gateway".
+        call: what was asked, such as "POST /v1/sessions".
+    """
+    trace = error_text(body)
+    reason = root_cause(trace) if trace else f"HTTP {status} without a text"
+    for rule in _RULES:
+        if rule.matches(trace):
+            known: dict[str, object] = {**context, "code": rule.code, "call": call}
+            if rule.error is JobFailedError:
+                return JobFailedError(rule.prefix + reason, hint=rule.hint, context=known, root_cause=reason)
+            return rule.error(rule.prefix + reason, hint=rule.hint, context=known)
+    return FlinkError(
+        f"{service} refused {call} with HTTP {status}: {reason}", context={**context, "code": "statement_failed"}
+    )
