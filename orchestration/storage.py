@@ -1,7 +1,7 @@
 """One mapping from settings to catalog and object-store options, so that Flink, PyIceberg and DuckDB agree.
 
-Names of the Java side are those of `S3FileIOProperties`, `AzureProperties`, `AwsClientProperties` and `OAuth2Properties`
-in Iceberg 1.11. `S3FileIO` ignores Hadoop's `fs.s3a.*` names, so none is here.
+Names of the Java side are those of `S3FileIOProperties`, `AzureProperties`, `AwsClientProperties` and
+`OAuth2Properties` in Iceberg 1.11. `S3FileIO` ignores Hadoop's `fs.s3a.*` names, so none is here.
 """
 
 from __future__ import annotations
@@ -120,19 +120,15 @@ def duckdb_secret_options(settings: Settings) -> dict[str, DuckdbValue]:
         return {}
     options: dict[str, DuckdbValue] = {"KEY_ID": key, "SECRET": secret.get_secret_value()}
     if not _is_s3(settings):
-        return {"TYPE": "gcs", **options, "SCOPE": _bucket(settings)}
+        return {"TYPE": "gcs", **options}
     options = {"TYPE": "s3", **options, "REGION": settings.aws_region, "USE_SSL": settings.duckdb_s3_use_ssl}
     if settings.aws_session_token:
         options["SESSION_TOKEN"] = settings.aws_session_token.get_secret_value()
     if settings.duckdb_s3_endpoint:
         options["ENDPOINT"] = settings.duckdb_s3_endpoint
     options["URL_STYLE"] = "path" if settings.s3_path_style else "vhost"
-    return options | {"SCOPE": _bucket(settings)}
-
-
-def _bucket(settings: Settings) -> str:
-    scheme, _, rest = settings.duckdb_warehouse.partition("://")
-    return f"{scheme}://{rest.split('/')[0]}/"
+    # No SCOPE: the default covers s3:// and s3a://, and a catalog may keep tables under either.
+    return options
 
 
 def _is_s3(settings: Settings) -> bool:

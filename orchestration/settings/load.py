@@ -3,78 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestration.errors import ConfigError
 from orchestration.settings import names
 from orchestration.settings.envfile import read_env_file
-from orchestration.settings.model import Origin, Settings
+from orchestration.settings.model import Origin, Settings, checkout
 from orchestration.settings.problems import Problem, SettingsError
+from orchestration.settings.profiles import Profile, find_profile
 
 EMBEDDED_PROFILES = frozenset({"local"})
 """Profiles whose services `up` starts: the endpoints that it chose count. Others name theirs in the profile."""
-_TITLE = re.compile(r"#\s*([A-Za-z][\w-]*):")
-
-
-@dataclass(frozen=True)
-class Profile:
-    """The active profile: its name and its file (None: defaults only)."""
-
-    name: str
-    path: Path | None
-
-    @property
-    def title(self) -> str:
-        """How messages name the file."""
-        return self.path.name if self.path else "defaults"
-
-
-def profiles_dir(repo_root: Path) -> Path:
-    """Return the folder of the committed profiles."""
-    return repo_root / "platform" / "profiles"
-
-
-def find_profile(repo_root: Path, wanted: str | None = None) -> Profile:
-    """Return the profile that is `wanted` (a name or a path), else `.env`, else `local`.
-
-    Raises:
-        ConfigError: there is no such profile.
-    """
-    folder, active = profiles_dir(repo_root), repo_root / ".env"
-    if wanted and ("/" in wanted or wanted.endswith(".env")):
-        path = Path(wanted).expanduser()
-        if not path.is_file():
-            raise ConfigError(
-                f"profile file {wanted} does not exist", hint="`millrace config profiles` lists the committed ones"
-            )
-        return Profile(profile_title(path) or path.name.removesuffix(".env") or "custom", path)
-    if wanted:
-        path = folder / f"{wanted}.env"
-        if path.is_file():
-            return Profile(wanted, path)
-        if wanted == "local":
-            return Profile("local", None)
-        known = sorted(file.stem for file in folder.glob("*.env"))
-        meant = names.closest(wanted, known, 0.6)
-        raise ConfigError(
-            f"there is no profile {wanted!r} in platform/profiles",
-            hint=f"did you mean {meant}?" if meant else f"there are: {', '.join(known) or 'none'}",
-        )
-    if active.is_file():
-        return Profile(profile_title(active) or "custom", active)
-    path = folder / "local.env"
-    return Profile("local", path if path.is_file() else None)
-
-
-def profile_title(path: Path) -> str | None:
-    """Return the profile name that the first line of a file states (`# aws: ...`), or None."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        match = _TITLE.match(file.readline())
-    return match[1] if match else None
 
 
 def load_settings(
@@ -96,7 +36,7 @@ def load_settings(
         ConfigError: every problem found, one a line.
     """
     environ = os.environ if environ is None else environ
-    root = (repo_root or Path(__file__).resolve().parents[2]).absolute()
+    root = (repo_root or checkout()).absolute()
     active = find_profile(root, profile or environ.get("MILLRACE_PROFILE") or None)
     values: dict[str, Any] = {"repo_root": root, "cache_dir": _default_cache(environ)}
     sources: dict[str, str] = {}
@@ -136,6 +76,12 @@ def load_settings(
         f"{name} in the environment is ignored; {names.RETIRED[name]}" for name in names.RETIRED if name in environ
     ]
     return settings.from_origin(Origin(sources, active.path.absolute() if active.path else None, (*notes, *retired)))
+
+
+def active_profile(repo_root: Path, environ: Mapping[str, str] | None = None) -> Profile:
+    """Return the profile that `load_settings` takes without arguments."""
+    environ = os.environ if environ is None else environ
+    return find_profile(repo_root, environ.get("MILLRACE_PROFILE") or None)
 
 
 def _check_names(found: Mapping[str, str], title: str) -> tuple[list[Problem], list[str]]:

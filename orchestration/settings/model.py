@@ -30,7 +30,8 @@ class Origin:
     notes: tuple[str, ...] = ()
 
 
-def _repo_root() -> Path:
+def checkout() -> Path:
+    """Return the root of the repository that this module is in."""
     return Path(__file__).resolve().parents[2]
 
 
@@ -56,7 +57,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
 
     # Where things are
-    repo_root: Path = Field(default_factory=_repo_root, description="the checkout")
+    repo_root: Path = Field(default_factory=checkout, description="the checkout")
     profile: str = Field(default="local", description="name of the active profile")
     instance: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="which local stack")
     state_dir: Path = Field(

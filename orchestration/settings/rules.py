@@ -124,18 +124,21 @@ def _urls(settings: Settings) -> Iterator[Problem]:
         value: str | None = getattr(settings, field)
         if not value:
             continue
-        try:
-            parts = urlsplit(value)
-            is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
-        except ValueError:
-            is_url = False
-        if not is_url or re.search(r"\s", value):
+        if not _is_url(value):
             yield _bad(settings, field, f"write it with scheme, such as http://{_bare_host(value)}")
-        elif "@" in parts.netloc:
+        elif "@" in (authority_of(value) or ""):
             yield Problem((field,), f"{names.env_name(field)} holds a user name", "give keys in settings of their own")
     if settings.duckdb_s3_endpoint is not None and not _HOST_PORT.fullmatch(settings.duckdb_s3_endpoint):
         example = _bare_host(settings.duckdb_s3_endpoint)
         yield _bad(settings, "duckdb_s3_endpoint", f"DuckDB wants it without scheme and path, such as {example}")
+
+
+def _is_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and " " not in value
+    except ValueError:
+        return False
 
 
 def _bare_host(value: str) -> str:
