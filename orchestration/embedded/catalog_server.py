@@ -34,7 +34,7 @@ def catalog_server(settings: Settings, jars: Sequence[Path]) -> Server:
         "-Dorg.slf4j.simpleLogger.showDateTime=true",
         "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss,SSS",
         "-cp",
-        class_path([settings.platform_dir / "hadoop", *jars]),
+        class_path(jars),
         "org.eclipse.jetty.xml.XmlConfiguration",
         str(settings.platform_dir / "catalog" / "server.xml"),
     ]
