@@ -32,4 +32,10 @@ def active_contract(settings: Settings) -> DatasetContract:
             f"KEY_FIELD={given['key_field']!r} is no column of dataset {contract.name!r}",
             hint="columns: " + ", ".join(contract.column_names),
         )
-    return contract.model_copy(update=given)
+    resolved = contract.model_copy(update=given)
+    if resolved.topic == resolved.dlq_topic:
+        raise ConfigError(
+            f"TOPIC and DLQ_TOPIC of dataset {contract.name!r} are the same: {resolved.topic}",
+            hint="rejected rows would come back as new events; name two topics",
+        )
+    return resolved

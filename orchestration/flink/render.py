@@ -33,6 +33,8 @@ def render(template: str, variables: Mapping[str, str], templates_dir: Path = TE
     used: set[str] = set()
     problems: list[str] = []
     for number, line in enumerate(text.splitlines(), start=1):
+        if line.lstrip().startswith("--"):
+            continue
         for name in _VARIABLE.findall(line):
             used.add(name)
             if name not in variables:
