@@ -27,7 +27,7 @@ class TaskManagerMemory:
 
     @classmethod
     def split(cls, process_mb: int) -> TaskManagerMemory:
-        """Divide `process_mb` (at least 1024)."""
+        """Divide `process_mb` (at least 1536)."""
         metaspace, overhead, framework_heap, framework_off_heap = 256, max(128, process_mb // 12), 128, 128
         network = min(max(64, process_mb // 12), 256)
         managed, task_off_heap = process_mb // 4, process_mb // 8

@@ -163,7 +163,7 @@ class Settings(BaseSettings):
     kafka_heap_mb: int = Field(default=256, ge=128)
     catalog_heap_mb: int = Field(default=96, ge=64)
     jobmanager_memory_mb: int = Field(default=1024, ge=768)
-    taskmanager_memory_mb: int = Field(default=2560, ge=1280)
+    taskmanager_memory_mb: int = Field(default=2560, ge=1536)
     gateway_heap_mb: int = Field(default=256, ge=128)
 
     # Time limits
