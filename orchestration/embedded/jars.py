@@ -155,7 +155,9 @@ class JarCache:
         except OSError as error:
             if isinstance(error, ConnectionError):
                 raise
-            raise StackError(f"cannot write {target}: {error.strerror or error}", hint="free space in the cache folder") from error
+            raise StackError(
+                f"cannot write {target}: {error.strerror or error}", hint="free space in the cache folder"
+            ) from error
 
 
 def _download(context: MavenContext, jar: Jar) -> Iterable[bytes]:

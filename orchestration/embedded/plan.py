@@ -16,8 +16,11 @@ from orchestration.errors import ConfigError, StackError
 from orchestration.settings import Settings
 
 FREE_BYTES_LEAST = 1 << 30
-_FOLDERS = ("run/tmp", "run/flink", "logs", "kafka", "catalog", "warehouse", "flink/conf", "flink/plugins")
-_FOLDERS += ("flink/checkpoints", "flink/savepoints", "flink/archive", "data", "rendered", "metrics", "dagster_home")
+_FOLDERS = (
+    *("run/tmp", "run/flink", "logs", "kafka", "catalog", "warehouse"),
+    *("flink/conf", "flink/plugins", "flink/checkpoints", "flink/savepoints", "flink/archive"),
+    *("data", "rendered", "metrics", "dagster_home"),
+)
 _SERVER_PORTS = ("kafka_port", "catalog_port", "flink_rest_port", "flink_sql_gateway_port")
 
 

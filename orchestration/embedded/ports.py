@@ -95,7 +95,9 @@ def check_free(settings: Settings, fields: Iterable[str]) -> None:
             raise in_use_error(field, port, owner)
 
 
-def pick_free(seed: str, names: Iterable[str], taken: Iterable[int] = (), free: Callable[[int], bool] = is_free) -> dict[str, int]:
+def pick_free(
+    seed: str, names: Iterable[str], taken: Iterable[int] = (), free: Callable[[int], bool] = is_free
+) -> dict[str, int]:
     """Return a free port for each name. The search starts at a place that depends on `seed` only, so that instances
     keep apart and a repeated choice mostly comes out the same.
     """

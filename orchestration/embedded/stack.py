@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class ServerStatus:
 
 @dataclass(frozen=True)
 class UpResult:
-    """What `up` did. `settings` carry the ports that it chose; `ended_leftovers` counts processes of a crashed stack."""
+    """What `up` did. `settings` carry the chosen ports; `ended_leftovers` counts processes of a crashed stack."""
 
     settings: Settings
     servers: tuple[ServerStatus, ...]
@@ -218,7 +218,9 @@ class Stack:
             "gateway": (self.settings.flink_sql_gateway_port, self.settings.flink_sql_gateway_url),
         }.get(name, (None, None))
         if state is None or state.pid is None:
-            return ServerStatus(name, TITLES[name], state.state if state else "STOPPED", None, None, port, endpoint, None)
+            return ServerStatus(
+                name, TITLES[name], state.state if state else "STOPPED", None, None, port, endpoint, None
+            )
         try:
             rss = psutil.Process(state.pid).memory_info().rss / (1 << 20)
         except psutil.Error:

@@ -56,7 +56,7 @@ def socket_path(instance_dir: Path) -> Path:
 
 
 def config_text(instance_dir: Path, servers: Iterable[Server]) -> str:
-    """Return supervisord.conf. Programs are started one by one through the interface, so that each finds what it needs."""
+    """Return supervisord.conf. Programs are started one by one, so that each finds the ones it needs."""
     run_dir, logs = instance_dir / "run", instance_dir / "logs"
     lines = [
         "[unix_http_server]",
