@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestration.redaction import remember_secrets
 from orchestration.settings import names
 from orchestration.settings.envfile import read_env_file
-from orchestration.settings.model import Origin, Settings, checkout
+from orchestration.settings.model import SECRET, Origin, Settings, checkout
 from orchestration.settings.problems import Problem, SettingsError
 from orchestration.settings.profiles import Profile, find_profile
 
@@ -64,6 +65,8 @@ def load_settings(
     sources["profile"] = (
         "argument" if profile else sources.get("profile", ".env" if active.title == ".env" else "default")
     )
+    # From here on no message of this process can show them; a placeholder is no secret.
+    remember_secrets(str(values[name]) for name in SECRET if name in values and not str(values[name]).startswith("<"))
     try:
         settings = Settings(**values)
     except SettingsError as error:
