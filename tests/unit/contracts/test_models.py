@@ -145,7 +145,8 @@ def test_rules_are_never_null_and_end_with_the_range_of_the_silver_types() -> No
         ("fare_negative", "COALESCE(fare >= 0, TRUE)"),
         (
             "value_out_of_range",
-            "(Zone IS NULL OR Zone BETWEEN -2147483648 AND 2147483647) AND (fare IS NULL OR fare BETWEEN -9999 AND 9999)",
+            "(Zone IS NULL OR Zone BETWEEN -2147483648 AND 2147483647) AND "
+            "(fare IS NULL OR fare BETWEEN -9999 AND 9999)",
         ),
     ]
 

@@ -46,7 +46,7 @@ def test_every_unknown_and_unused_variable_is_named_at_once(tmp_path: Path) -> N
 
 def test_an_unused_variable_is_named(tmp_path: Path) -> None:
     folder = template(tmp_path, "SELECT 1\n")
-    with pytest.raises(TemplateError, match="silver/table.sql: variable 'A' is given and not used"):
+    with pytest.raises(TemplateError, match=r"silver/table\.sql: variable 'A' is given and not used"):
         render("silver/table.sql", {"A": "1"}, folder)
 
 
@@ -59,7 +59,7 @@ def test_a_variable_that_only_a_comment_names_counts_as_unused(tmp_path: Path) -
 @pytest.mark.parametrize("name", ["", " A", "A ", "a-b", "A:-x"], ids=repr)
 def test_what_stands_between_the_braces_is_the_name_as_it_is(tmp_path: Path, name: str) -> None:
     folder = template(tmp_path, f"SELECT ${{{name}}}\n")
-    with pytest.raises(TemplateError, match="silver/table.sql:1"):
+    with pytest.raises(TemplateError, match=r"silver/table\.sql:1"):
         render("silver/table.sql", {"A": "1"}, folder)
 
 
@@ -95,7 +95,8 @@ def test_rendered_statements_are_kept_for_people_without_secrets(tmp_path: Path)
         },
     )
     assert path.read_text(encoding="utf-8") == (
-        f"-- catalog\nCREATE CATALOG c WITH (\n    'oauth2-client-secret' = '{MASK}'\n);\n\n-- job\nINSERT INTO t SELECT 1;\n"
+        f"-- catalog\nCREATE CATALOG c WITH (\n    'oauth2-client-secret' = '{MASK}'\n);\n\n"
+        "-- job\nINSERT INTO t SELECT 1;\n"
     )
     assert [item.name for item in path.parent.iterdir()] == ["bronze.sql"]
 
