@@ -30,6 +30,18 @@ app = typer.Typer(
 )
 
 
+def _print_version(is_wanted: bool) -> None:
+    if not is_wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        typer.echo(f"millrace {version('millrace')}")
+    except PackageNotFoundError:
+        typer.echo("millrace, from a checkout that is not installed")
+    raise typer.Exit
+
+
 @app.callback(
     epilog="Examples:  millrace demo  |  millrace run --data trips/  |  millrace --instance two up\n\n"
     "`millrace COMMAND --help` shows a command's options and examples."
@@ -42,21 +54,14 @@ def root(
         str | None, typer.Option("--profile", metavar="NAME", help="Which profile of platform/profiles.")
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Millrace: a streaming lakehouse on Kafka, Flink, Iceberg, dbt and DuckDB, run by Dagster.
 
     --instance, --profile and --debug may stand before or after the command.
     """
-    if version:
-        from importlib.metadata import PackageNotFoundError
-        from importlib.metadata import version as installed
-
-        try:
-            typer.echo(f"millrace {installed('millrace')}")
-        except PackageNotFoundError:
-            typer.echo("millrace (not installed as a package)")
-        raise typer.Exit
 
 
 def hoist(arguments: Sequence[str]) -> list[str]:
@@ -143,7 +148,9 @@ def as_millrace_error(error: BaseException) -> MillraceError:
             f"no permission{_file_of(error)}", hint="run as the owner of that file, or change its permissions"
         )
     if isinstance(error, ModuleNotFoundError):
-        return MillraceError(f"the package {error.name} is not installed", hint="run ./millrace, which installs the lock")
+        return MillraceError(
+            f"the package {error.name} is not installed", hint="run ./millrace, which installs the lock"
+        )
     text = " ".join(str(error).split())[:500]
     return MillraceError(
         f"unexpected {type(error).__name__}{f': {text}' if text else ''}",
