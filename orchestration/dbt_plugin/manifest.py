@@ -1,0 +1,121 @@
+"""The manifest that Dagster reads: parsed ahead, only when the project's files changed, with no service running."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from orchestration.dbt_plugin.environment import dbt_dir, process_environment
+from orchestration.errors import ConfigError
+from orchestration.locking import hold
+from orchestration.redaction import redact
+from orchestration.settings import Settings
+
+_OUTPUT = frozenset({"target", "logs", "dbt_packages"})
+PARSE_CACHE = "partial_parse.msgpack"
+_STAMP = "manifest.stamp.json"
+_PARSE_TIMEOUT_S = 120
+
+
+def source_hash(project: Path) -> str:
+    """Return a hash of all files of a dbt project (paths and bytes), of its place, and of the versions that parse it.
+
+    The place counts because a manifest holds absolute paths: after a move dbt would look for files that are gone.
+    """
+    digest = hashlib.sha256()
+    for part in (str(project.resolve()), version("dbt-core"), version("dbt-duckdb")):
+        digest.update(f"{part}\0".encode())
+    for path in sorted(project.rglob("*")):
+        name = path.relative_to(project)
+        if name.parts[0] in _OUTPUT or name.parts[0].startswith(".") or not path.is_file():
+            continue
+        content = path.read_bytes()
+        digest.update(f"{name.as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def ensure_manifest(settings: Settings) -> Path:
+    """Return `dbt/target/manifest.json`, parsed anew if the project changed since it was written.
+
+    Needs no service and no network. Parallel callers wait for one parse; readers never see half a file.
+
+    Raises:
+        ConfigError: dbt cannot parse the project; the message is dbt's.
+        BusyError: another process has been parsing for two minutes.
+    """
+    project = dbt_dir(settings)
+    target = project / "target"
+    wanted = source_hash(project)
+    manifest = target / "manifest.json"
+    if not _is_current(target, wanted):
+        with hold(target, "manifest", wait_s=_PARSE_TIMEOUT_S):
+            if not _is_current(target, wanted):
+                _parse(settings, project, target)
+                _write_stamp(target, wanted)
+    return manifest
+
+
+def _stamp(target: Path, wanted: str) -> dict[str, object]:
+    # Size and time tell when `dbt` itself, run by hand on another target, has written its own manifest there.
+    found = (target / "manifest.json").stat()
+    return {"sources": wanted, "size": found.st_size, "mtime_ns": found.st_mtime_ns}
+
+
+def _is_current(target: Path, wanted: str) -> bool:
+    try:
+        return json.loads((target / _STAMP).read_text(encoding="utf-8")) == _stamp(target, wanted)
+    except (OSError, ValueError):
+        return False
+
+
+def _write_stamp(target: Path, wanted: str) -> None:
+    path = target / f"{_STAMP}.new"
+    path.write_text(json.dumps(_stamp(target, wanted)), encoding="utf-8")
+    path.replace(target / _STAMP)
+
+
+def _parse(settings: Settings, project: Path, target: Path) -> None:
+    """Parse in a process of its own: dbt changes process-wide logging, and a code server may be loading definitions."""
+    folder = parse_dir(project)
+    forget_moved_project(project, folder)
+    command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "--log-level", "warn", "parse"]
+    command += ["--project-dir", str(project), "--profiles-dir", str(project), "--target", "duckdb"]
+    command += ["--target-path", str(folder), "--log-path", str(folder)]
+    parsed = folder / "manifest.json"
+    parsed.unlink(missing_ok=True)
+    try:
+        done = subprocess.run(
+            command,
+            env=process_environment(settings),
+            cwd=project,
+            capture_output=True,
+            text=True,
+            timeout=_PARSE_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(f"dbt did not parse {project} within {_PARSE_TIMEOUT_S} s") from error
+    if done.returncode or not parsed.is_file():
+        said = redact((done.stdout + done.stderr).strip())
+        raise ConfigError(f"dbt cannot parse {project}: {said[-4000:]}", hint="correct the file that dbt names")
+    (target / _STAMP).unlink(missing_ok=True)
+    parsed.replace(target / "manifest.json")
+
+
+def parse_dir(project: Path) -> Path:
+    """Return the folder in which the project is parsed; it keeps dbt's parse cache."""
+    return project / "target" / "parse"
+
+
+def forget_moved_project(project: Path, target_path: Path) -> None:
+    """Delete dbt's parse cache in `target_path` if it was made for a project elsewhere: its files may be gone."""
+    target_path.mkdir(parents=True, exist_ok=True)
+    place = target_path / "project_path"
+    if not place.is_file() or place.read_text(encoding="utf-8") != str(project):
+        (target_path / PARSE_CACHE).unlink(missing_ok=True)
+        place.write_text(str(project), encoding="utf-8")

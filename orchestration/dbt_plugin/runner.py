@@ -1,0 +1,218 @@
+"""dbt in this process: one `dbtRunner` call, results as data, our errors instead of dbt's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from orchestration.dbt_plugin.config import bound_settings
+from orchestration.dbt_plugin.environment import dbt_dir, dbt_env, process_environment, profile_env
+from orchestration.dbt_plugin.manifest import PARSE_CACHE, ensure_manifest, forget_moved_project, parse_dir
+from orchestration.errors import CheckFailedError, ConfigError, MillraceError
+from orchestration.locking import hold
+from orchestration.redaction import redact
+from orchestration.settings import Settings
+
+__all__ = ["DbtNode", "DbtRun", "dbt_env", "ensure_manifest", "process_environment", "run_dbt"]
+
+_FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
+_READ_ONLY = frozenset({"parse", "list", "ls", "compile", "debug", "deps", "clean"})
+# dbt keeps its flags, adapters and loggers in globals: one run at a time in a process.
+_ONE_RUN = threading.Lock()
+
+
+@dataclass(frozen=True)
+class DbtNode:
+    """What became of one node.
+
+    Attributes:
+        unique_id: such as `model.millrace.fct_trips`.
+        status: success, pass, warn, fail, error, skipped or no-op.
+        failures: rows that break a test; None for what is not a test.
+    """
+
+    unique_id: str
+    resource_type: str
+    status: str
+    duration_s: float
+    message: str | None = None
+    failures: int | None = None
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether the node is a reason for the run to fail."""
+        return self.status in _FAILED
+
+
+@dataclass(frozen=True)
+class DbtRun:
+    """What became of a dbt command."""
+
+    command: str
+    is_success: bool
+    duration_s: float
+    nodes: tuple[DbtNode, ...]
+
+    @property
+    def failed(self) -> tuple[DbtNode, ...]:
+        """The nodes that failed; skipped ones are their consequence and not among them."""
+        return tuple(node for node in self.nodes if node.is_failed)
+
+    def count(self, *statuses: str) -> int:
+        """Return how many nodes ended in one of `statuses`."""
+        return sum(node.status in statuses for node in self.nodes)
+
+    def require_success(self) -> None:
+        """Do nothing after a success.
+
+        Raises:
+            CheckFailedError: names every failed node with its reason.
+        """
+        if self.is_success:
+            return
+        reasons = "; ".join(f"{node.unique_id}: {_first_line(node.message)}" for node in self.failed)
+        raise CheckFailedError(
+            f"dbt {self.command} failed: {reasons or 'no node says why'}",
+            hint="`millrace duckdb` looks into the tables; dbt's log is in the instance's folder logs/dbt",
+        )
+
+
+def run_dbt(
+    settings: Settings,
+    args: Sequence[str],
+    *,
+    target: str = "duckdb",
+    environ: Mapping[str, str] | None = None,
+    on_node: Callable[[DbtNode], None] | None = None,
+) -> DbtRun:
+    """Run a dbt command in this process, such as `["build", "--select", "marts"]`.
+
+    Commands that write hold the instance's lock on gold: a second one waits. Prints nothing; dbt's log is in
+    `logs/dbt` of the instance. Failed nodes are in the result, not raised.
+
+    Args:
+        target: of `dbt/profiles.yml`.
+        environ: more variables for the profile.
+        on_node: called as each node ends, from dbt's threads.
+
+    Raises:
+        ConfigError: dbt does not understand the command or cannot parse the project.
+        BusyError: another process has been writing gold for `lock_timeout_s`.
+        UnreachableError, CatalogError: the catalog could not be attached.
+    """
+    command = next((arg for arg in args if not arg.startswith("-")), "")
+    project, target_path = dbt_dir(settings), settings.instance_dir / "dbt"
+    log_path = settings.instance_dir / "logs" / "dbt"
+    settings.gold_path.parent.mkdir(parents=True, exist_ok=True)
+    full = ["--no-use-colors", "--log-level", "none", "--log-level-file", "info", "--log-path", str(log_path), *args]
+    full += ["--project-dir", str(project), "--profiles-dir", str(project), "--target", target]
+    full += ["--target-path", str(target_path)]
+    variables = profile_env(settings) | dict(environ or {})
+    start = monotonic()
+    with _ONE_RUN, _gold_lock(settings, command), bound_settings(settings), _environment(variables):
+        _prepare(project, target_path)
+        result = _invoke(full, on_node)
+    return DbtRun(command, bool(result.success), monotonic() - start, _nodes(result.result))
+
+
+def _invoke(args: list[str], on_node: Callable[[DbtNode], None] | None) -> Any:
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.cli.main import dbtRunner
+
+    callbacks = [_node_callback(on_node)] if on_node else []
+    try:
+        result = dbtRunner(callbacks=callbacks).invoke(args)
+    finally:
+        # dbt-duckdb keeps the file open, and with it locked, for as long as the process lives.
+        environment = DuckDBConnectionManager._ENV  # pyright: ignore[reportPrivateUsage]
+        if environment is not None:
+            environment.close()
+        DuckDBConnectionManager.close_all_connections()
+    if result.exception is not None:
+        raise _as_error(result.exception)
+    return result
+
+
+def _as_error(error: BaseException) -> BaseException:
+    """Return the error of ours that dbt wrapped; an interruption as it is; else dbt's own text."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, MillraceError) or not isinstance(seen, Exception):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    text = str(getattr(error, "msg", None) or error)
+    return ConfigError(f"dbt could not run: {redact(text)}", hint="run `./millrace config validate`")
+
+
+def _nodes(result: Any) -> tuple[DbtNode, ...]:
+    return tuple(
+        DbtNode(
+            unique_id=one.node.unique_id,
+            resource_type=str(one.node.resource_type),
+            status=str(one.status),
+            duration_s=float(one.execution_time),
+            message=redact(one.message) if one.message else None,
+            failures=one.failures,
+        )
+        for one in getattr(result, "results", None) or ()
+        if hasattr(one, "node")
+    )
+
+
+def _node_callback(on_node: Callable[[DbtNode], None]) -> Callable[[Any], None]:
+    def take(event: Any) -> None:
+        if event.info.name != "NodeFinished":
+            return
+        info, result = event.data.node_info, event.data.run_result
+        on_node(
+            DbtNode(
+                unique_id=info.unique_id,
+                resource_type=info.resource_type,
+                status=info.node_status,
+                duration_s=result.execution_time,
+                message=redact(result.message) or None,
+                failures=result.num_failures if info.resource_type == "test" else None,
+            )
+        )
+
+    return take
+
+
+def _gold_lock(settings: Settings, command: str) -> AbstractContextManager[None]:
+    if command in _READ_ONLY:
+        return nullcontext()
+    return hold(settings.instance_dir / "locks", "gold", wait_s=settings.lock_timeout_s)
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for the block: dbt takes those of the process, there is no argument for them."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _prepare(project: Path, target_path: Path) -> None:
+    forget_moved_project(project, target_path)
+    cache, parsed = target_path / PARSE_CACHE, parse_dir(project) / PARSE_CACHE
+    if not cache.is_file() and parsed.is_file():
+        # The manifest was parsed for Dagster a moment ago: seconds saved on the first run of an instance.
+        shutil.copyfile(parsed, cache)
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "no reason given").strip().splitlines()[0]
