@@ -50,8 +50,11 @@ def _like_key(match: re.Match[str]) -> str:
 
 _RULES = (
     _rule(r"-----BEGIN [A-Z ]*-----[\s\S]*?(?:-----END [A-Z ]*-----|\Z)", MASK),
-    # JSON inside a JSON string: \"password\": \"value\"
-    _rule(rf'(\\+"{_KEY}\\+"\s*:\s*\\+"){_NOT_MASKED}[\s\S]*?(\\+"|\Z)', rf"\1{MASK}\2"),
+    # JSON inside a JSON string: \"password\": \"value\". The value ends at a quote escaped as often as its first.
+    _rule(
+        rf'((?<!\\)(?P<esc>\\+)"{_KEY}(?P=esc)"\s*:\s*(?P=esc)"){_NOT_MASKED}[\s\S]*?((?<!\\)(?P=esc)"|\Z)',
+        rf"\1{MASK}\3",
+    ),
     # 'key' = 'value', "key": "value", ('key', 'value'), `key` = 'value'; values in quotes, structures, bare words
     _rule(
         rf"((?P<q>['\"`])\s*{_KEY}\W??\s*(?P=q)\s*[:=,]>?\s*){_NOT_MASKED}[a-z]?(?:{_QUOTED}|{_STRUCTURE}|[^\s,)}}\]]+)",
