@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+import ssl
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from jgo.maven import Dependency, MavenContext
 
 _CHUNK = 1 << 20
+_SYSTEM_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 _COORDINATE = re.compile(r"^[\w.\-]+:[\w.\-]+:[\w.\-]+(:jar:[\w.\-]+)?$")
 Progress = Callable[[int, int], None]
 """Called with (bytes so far, bytes in all)."""
@@ -163,7 +165,8 @@ class JarCache:
 def _download(context: MavenContext, jar: Jar) -> Iterable[bytes]:
     """Yield the content from the first repository that has it, through the same HTTP client as the resolver.
 
-    That client honours proxies, .netrc and REQUESTS_CA_BUNDLE.
+    That client honours proxies, .netrc and REQUESTS_CA_BUNDLE. Without the latter the system's certificates count: a
+    company's own one is only there.
     """
     from jgo.util import http
     from requests import RequestException
@@ -172,7 +175,7 @@ def _download(context: MavenContext, jar: Jar) -> Iterable[bytes]:
     for name, base in context.remote_repos.items():
         url = f"{base.rstrip('/')}/{jar.relative_path.as_posix()}"
         try:
-            with http.get(url, stream=True, timeout=60) as response:
+            with http.get(url, stream=True, timeout=60, verify=_certificates()) as response:
                 if response.status_code == 200:
                     yield from response.iter_content(_CHUNK)
                     return
@@ -182,6 +185,17 @@ def _download(context: MavenContext, jar: Jar) -> Iterable[bytes]:
     text = f"cannot fetch {jar.coordinate}: {', '.join(seen) or 'no repository is configured'}"
     hint = "check the network and the proxy; a mirror goes into [repositories] of jgo's configuration file"
     raise (UnreachableError if any("not answer" in line for line in seen) else StackError)(text, hint=hint)
+
+
+def _certificates() -> str | bool:
+    """Return requests' `verify`: True leaves the choice to it and its environment variables."""
+    from requests import Session
+
+    chosen = Session().merge_environment_settings("https://localhost", {}, None, None, None)["verify"]
+    if isinstance(chosen, str):
+        return chosen
+    system = ssl.get_default_verify_paths().cafile
+    return next((path for path in (system, *_SYSTEM_CERTIFICATES) if path and Path(path).is_file()), True)
 
 
 def maven_context(repo_cache: Path | None = None) -> MavenContext:
