@@ -88,7 +88,7 @@ def clear_mark(table: Table) -> None:
 
 
 def _commit(table: Table, text: str | None) -> None:
-    # A writer that commits a snapshot between our read and our write makes the first try fail; the second has its state.
+    # A writer that commits between our read and our write makes the first try fail; the second has its state.
     for last in (False, True):
         try:
             with table.transaction() as transaction:

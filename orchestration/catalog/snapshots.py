@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyarrow as pa
+from pyiceberg.expressions import AlwaysFalse
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation, Snapshot
 
@@ -57,7 +58,13 @@ def current_id(table: Table) -> int | None:
 def read_appended(
     table: Table, columns: Sequence[str], *, after: int | None, upto: int | None = None
 ) -> pa.RecordBatchReader:
-    """Stream the named columns of the rows that appends in (after, upto] added; from the first one if `after` is None."""
+    """Stream the named columns of the rows that appends in (after, upto] added; `after` None: of all rows at `upto`."""
+    if after is None:
+        # Not the appends since the first snapshot: those whose snapshots expired would be left out.
+        return table.scan(snapshot_id=upto, selected_fields=tuple(columns)).to_arrow_batch_reader()
+    if after == (upto if upto is not None else current_id(table)):
+        # PyIceberg refuses an empty range.
+        return table.scan(row_filter=AlwaysFalse(), selected_fields=tuple(columns)).to_arrow_batch_reader()
     scan = table.incremental_append_scan(
         from_snapshot_id_exclusive=after, to_snapshot_id_inclusive=upto, selected_fields=tuple(columns)
     )

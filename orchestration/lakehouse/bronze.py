@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
-from orchestration.broker.dead_letters import dead_letter_records
-from orchestration.broker.offsets import read_offsets
+from orchestration.broker.dead_letters import BadRecord, dead_letter_records
+from orchestration.broker.offsets import LogRange, try_log_offsets
 from orchestration.broker.read import read_range
 from orchestration.catalog import find_table, open_catalog
 from orchestration.catalog.progress import BronzeMark, read_mark, write_mark
@@ -32,13 +33,15 @@ from orchestration.flink.rest import FlinkRest
 from orchestration.flink.submit import JobResult
 from orchestration.generator.ledger import vouched_ranges
 from orchestration.lakehouse.flink_run import Say, be_silent, run_insert
-from orchestration.lakehouse.malformed import Malformed, find_malformed
-from orchestration.lakehouse.offsets import advance, find_missing, plan_ranges, subtract
-from orchestration.lakehouse.statements import OffsetRange, create_bronze, create_source, load_bronze
+from orchestration.lakehouse.malformed import find_malformed
+from orchestration.lakehouse.offsets import advance, find_missing, merge_runs, plan_ranges, subtract
+from orchestration.lakehouse.statements import create_bronze, create_source, load_bronze
 from orchestration.locking import hold
 from orchestration.naming import bronze_job
 from orchestration.settings import Settings
 
+_READ_THROUGH = 10_000
+"""Offsets between two missing ones that are read rather than sought over."""
 LINEAGE = ("_kafka_partition", "_kafka_offset")
 
 
@@ -59,7 +62,7 @@ class BronzeResult:
     rows: int
     total_rows: int
     dead_lettered: int
-    ranges: Mapping[int, OffsetRange]
+    ranges: Mapping[int, LogRange]
     snapshot_id: int | None
     jobs: Sequence[JobResult] = field(default=())
 
@@ -99,10 +102,11 @@ class _Load:
         table = find_table(self._catalog, self._contract.tables.bronze)
         before = total_rows(table)
         mark, loaded_upto = self._position(table)
-        available = read_offsets(self._settings, self._contract.topic)
+        available = try_log_offsets(self._settings, self._contract.topic) or {}
         to_load = plan_ranges(self._contract.topic, loaded_upto, available)
         to_account = {
-            partition: OffsetRange(mark.next_offsets.get(partition, span.start), span.end)
+            # Without a mark from the start of the log: a run killed before its first mark may have dead-lettered some.
+            partition: LogRange(mark.next_offsets.get(partition, available[partition].start), span.end)
             for partition, span in to_load.items()
         }
         if any(span.records for span in to_load.values()):
@@ -127,26 +131,28 @@ class _Load:
             return mark, {}
         newer = snapshots_after(table, mark.snapshot_id)
         if newer is None:
-            # Rolled back behind the mark: what the table holds decides, not what the mark remembers.
-            mark = BronzeMark(dead_lettered=mark.dead_lettered)
+            # Rolled back behind the mark: what the table holds decides, and the dead letters are counted anew.
+            mark = BronzeMark()
             newer = snapshots_after(table, None)
         if not newer:
             return mark, dict(mark.next_offsets)
         self._say(f"{len(newer)} snapshots came after the last mark: reading their offsets")
         return mark, advance(mark.next_offsets, read_appended(table, LINEAGE, after=mark.snapshot_id))
 
-    def _load(self, ranges: Mapping[int, OffsetRange], table: Table | None) -> None:
+    def _load(self, ranges: Mapping[int, LogRange], table: Table | None) -> None:
         bad = self._find_foreign_malformed(ranges)
         if not bad:
             try:
-                return self._insert(ranges, table, {}, is_tolerant=False)
+                self._insert(ranges, table, {}, is_tolerant=False)
             except JobFailedError as error:
                 if not _is_parse_failure(error):
                     raise
                 self._say(f"a record does not parse, looking for it: {error.root_cause}")
+                # None found: DuckDB reads what Flink refuses (NaN in an unknown field, a trailing comma). Such a record
+                # gives no row below, and is dead-lettered as one that did not arrive.
                 bad = self._inspect([(partition, span) for partition, span in ranges.items()])
-                if not bad:
-                    raise
+            else:
+                return
         self._dead_letter(bad)
         excluded: dict[int, list[int]] = {}
         for record in bad:
@@ -155,7 +161,7 @@ class _Load:
 
     def _insert(
         self,
-        ranges: Mapping[int, OffsetRange],
+        ranges: Mapping[int, LogRange],
         table: Table | None,
         excluded: Mapping[int, Sequence[int]],
         *,
@@ -173,7 +179,10 @@ class _Load:
                 tables={
                     "bronze": create_bronze(contract),
                     "source": create_source(
-                        contract, ranges, self._settings.kafka_connector_options(), is_tolerant=is_tolerant
+                        contract,
+                        ranges,
+                        {"properties.bootstrap.servers": self._settings.broker_url},
+                        is_tolerant=is_tolerant,
                     ),
                 },
                 insert=load_bronze(contract, excluded),
@@ -182,7 +191,7 @@ class _Load:
             )
         )
 
-    def _account(self, table: Table, mark: BronzeMark, ranges: Mapping[int, OffsetRange]) -> None:
+    def _account(self, table: Table, mark: BronzeMark, ranges: Mapping[int, LogRange]) -> None:
         """Dead-letter what did not arrive, and set the mark."""
         landed = read_appended(table, LINEAGE, after=mark.snapshot_id)
         missing = find_missing(self._contract.tables.bronze, ranges, landed)
@@ -190,7 +199,7 @@ class _Load:
         newly = 0
         if count:
             self._say(f"{count} records did not become rows: dead-lettering them")
-            records = [record for record in self._records(missing)]
+            records = self._records(missing)
             self._dead_letter(records)
             newly = len(records)
         write_mark(
@@ -202,22 +211,21 @@ class _Load:
             ),
         )
 
-    def _records(self, missing: Mapping[int, Sequence[int]]) -> Iterator[Malformed]:
-        """Read the raw records at `missing` offsets, each with its reason; offsets that hold no record give none."""
-        spans = [
-            (partition, OffsetRange(first, last + 1))
-            for partition, offsets in missing.items()
-            for first, last in _runs(offsets)
-        ]
+    def _records(self, missing: Mapping[int, Sequence[int]]) -> list[BadRecord]:
+        """Read the records at `missing` offsets, each with its reason; an offset that holds no record gives none."""
+        spans = [(p, span) for p, offsets in missing.items() for span in merge_runs(offsets, _READ_THROUGH)]
         known = {(record.partition, record.offset): record for record in self._inspect(spans)}
+        wanted = {(partition, offset) for partition, offsets in missing.items() for offset in offsets}
+        found: list[BadRecord] = []
         for batch in self._raw(spans):
             columns = (batch.column(name).to_pylist() for name in ("partition", "offset", "value"))
             for partition, offset, value in zip(*columns, strict=True):
-                yield known.get((partition, offset)) or Malformed(
-                    partition, offset, value, "Flink's JSON format gave no row for it"
-                )
+                if (partition, offset) in wanted:
+                    record = BadRecord(partition, offset, value, "Flink's JSON format made no row of it")
+                    found.append(known.get((partition, offset), record))
+        return found
 
-    def _find_foreign_malformed(self, ranges: Mapping[int, OffsetRange]) -> list[Malformed]:
+    def _find_foreign_malformed(self, ranges: Mapping[int, LogRange]) -> list[BadRecord]:
         """Check the records that the generator did not produce; it validated its own before it sent them."""
         if not self._settings.validate_schema:
             return []
@@ -227,14 +235,20 @@ class _Load:
             self._say(f"checking {count:,} records of other producers against the contract")
         return self._inspect(foreign)
 
-    def _inspect(self, spans: Sequence[tuple[int, OffsetRange]]) -> list[Malformed]:
+    def _inspect(self, spans: Sequence[tuple[int, LogRange]]) -> list[BadRecord]:
         return find_malformed(self._contract, self._raw(spans)) if spans else []
 
-    def _raw(self, spans: Sequence[tuple[int, OffsetRange]]) -> Iterator[pa.RecordBatch]:
-        return read_range(self._settings, self._contract.topic, [(p, span.start, span.end) for p, span in spans])
+    def _raw(self, spans: Sequence[tuple[int, LogRange]]) -> Iterator[pa.RecordBatch]:
+        """Stream the records of `spans`: in each round one span of every partition."""
+        queues: dict[int, list[LogRange]] = {}
+        for partition, span in spans:
+            queues.setdefault(partition, []).append(span)
+        for round_ in zip_longest(*([(partition, span) for span in queue] for partition, queue in queues.items())):
+            ranges = {partition: (span.start, span.end) for partition, span in filter(None, round_)}
+            yield from read_range(self._settings, self._contract.topic, ranges)
 
-    def _dead_letter(self, records: Sequence[Malformed]) -> None:
-        self._dead_lettered += dead_letter_records(self._settings, self._contract, records)
+    def _dead_letter(self, records: Sequence[BadRecord]) -> None:
+        self._dead_lettered += dead_letter_records(self._settings, self._contract, records).written
 
     def _must_find(self) -> Table:
         table = find_table(self._catalog, self._contract.tables.bronze)
@@ -245,17 +259,3 @@ class _Load:
 
 def _is_parse_failure(error: JobFailedError) -> bool:
     return "deserialize" in error.root_cause.lower() or "JsonParse" in error.root_cause
-
-
-def _runs(offsets: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield (first, last) of each run of consecutive offsets."""
-    first = last = None
-    for offset in sorted(offsets):
-        if last is not None and offset == last + 1:
-            last = offset
-            continue
-        if first is not None and last is not None:
-            yield first, last
-        first = last = offset
-    if first is not None and last is not None:
-        yield first, last

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import duckdb
 
-from orchestration.broker.offsets import read_offsets
+from orchestration.broker.offsets import try_log_offsets
 from orchestration.catalog import find_table, open_catalog
 from orchestration.catalog.progress import BronzeMark, read_mark
 from orchestration.contracts import DatasetContract
@@ -67,8 +67,8 @@ def count_layers(settings: Settings, contract: DatasetContract) -> Counts:
     tables = contract.tables
     bronze_table = find_table(catalog, tables.bronze)
     mark = (read_mark(bronze_table, BronzeMark) if bronze_table is not None else None) or BronzeMark()
-    on_topic = sum(span.end for span in read_offsets(settings, contract.topic).values())
-    dead_lettered = sum(span.end for span in read_offsets(settings, contract.dlq_topic).values())
+    on_topic = sum(span.end for span in (try_log_offsets(settings, contract.topic) or {}).values())
+    dead_lettered = sum(span.end for span in (try_log_offsets(settings, contract.dlq_topic) or {}).values())
     with connect(settings) as connection:
         bronze = accepted = distinct = silver = rejected = 0
         if bronze_table is not None:

@@ -7,40 +7,31 @@ type becomes NULL; without it one record fails the job, and still `"7"`, `8.9` a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 
+from orchestration.broker.dead_letters import BadRecord
 from orchestration.contracts import Column, DatasetContract
 from orchestration.sql import quote_literal
 
-_DATE_TIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?$"
+# Hour 24 is the next day for DuckDB and the same day for Flink.
+_DATE_TIME = r"^\d{4}-\d{2}-\d{2}T([01]\d|2[0-3]):\d{2}(:\d{2}(\.\d{1,9})?)?$"
 _DATE = r"^\d{4}-\d{2}-\d{2}$"
 
 
-@dataclass(frozen=True)
-class Malformed:
-    """A record that cannot become a bronze row: where it is, what it held (None: a tombstone), and why."""
-
-    partition: int
-    offset: int
-    value: bytes | None
-    reason: str
-
-
-def find_malformed(contract: DatasetContract, batches: Iterable[pa.RecordBatch | pa.Table]) -> list[Malformed]:
+def find_malformed(contract: DatasetContract, batches: Iterable[pa.RecordBatch | pa.Table]) -> list[BadRecord]:
     """Return the records that break the contract, in order.
 
     Args:
         batches: raw records with the columns partition, offset and value (binary).
     """
     query = _query(contract)
-    found: list[Malformed] = []
+    found: list[BadRecord] = []
     with duckdb.connect() as connection:
         for batch in batches:
             connection.register("records", batch if isinstance(batch, pa.Table) else pa.Table.from_batches([batch]))
-            found += [Malformed(*row) for row in connection.execute(query).fetchall()]
+            found += [BadRecord(*row) for row in connection.execute(query).fetchall()]
     return found
 
 
@@ -67,6 +58,7 @@ def _query(contract: DatasetContract) -> str:
                 WHEN body IS NULL THEN 'not UTF-8 text'
                 WHEN root IS NULL THEN 'not JSON'
                 WHEN root <> 'OBJECT' THEN 'JSON, but not an object'
+                WHEN len(json_keys(body)) <> len(list_distinct(json_keys(body))) THEN 'a field is there twice'
                 {whens}
             END AS reason
             FROM typed

@@ -7,13 +7,11 @@ from collections.abc import Iterable, Mapping
 import duckdb
 import pyarrow as pa
 
+from orchestration.broker.offsets import LogRange
 from orchestration.errors import CatalogError, OffsetGapError
-from orchestration.lakehouse.statements import OffsetRange
 
 
-def plan_ranges(
-    topic: str, next_offsets: Mapping[int, int], available: Mapping[int, OffsetRange]
-) -> dict[int, OffsetRange]:
+def plan_ranges(topic: str, next_offsets: Mapping[int, int], available: Mapping[int, LogRange]) -> dict[int, LogRange]:
     """Return what to read of each partition of the topic: from the next offset to the end of the log.
 
     Args:
@@ -24,7 +22,7 @@ def plan_ranges(
     Raises:
         OffsetGapError: records that were never loaded are gone, or the topic was created anew.
     """
-    ranges: dict[int, OffsetRange] = {}
+    ranges: dict[int, LogRange] = {}
     for partition, log in sorted(available.items()):
         start = next_offsets.get(partition, log.start if not next_offsets else 0)
         where = f"partition {partition} of topic {topic}"
@@ -39,7 +37,7 @@ def plan_ranges(
                 "the topic was deleted and created anew",
                 hint="use a new TOPIC, or start over with an empty bronze table",
             )
-        ranges[partition] = OffsetRange(start, log.end)
+        ranges[partition] = LogRange(start, log.end)
     gone = sorted(set(next_offsets) - set(available))
     if gone:
         raise OffsetGapError(f"topic {topic} has no partition {gone[0]} any more, but the table was loaded from it")
@@ -59,7 +57,7 @@ def advance(next_offsets: Mapping[int, int], landed: pa.RecordBatchReader) -> di
     return moved
 
 
-def find_missing(table: str, ranges: Mapping[int, OffsetRange], landed: pa.RecordBatchReader) -> dict[int, list[int]]:
+def find_missing(table: str, ranges: Mapping[int, LogRange], landed: pa.RecordBatchReader) -> dict[int, list[int]]:
     """Return the offsets of each range that are not in `landed` (_kafka_partition, _kafka_offset).
 
     Raises:
@@ -82,29 +80,39 @@ def find_missing(table: str, ranges: Mapping[int, OffsetRange], landed: pa.Recor
             if arrived and arrived[0] == span.records:
                 continue
             rows = connection.execute(
-                "SELECT o FROM range(?, ?) AS wanted(o) ANTI JOIN (SELECT o FROM landed WHERE p = ?) USING (o) ORDER BY o",
+                "SELECT o FROM range(?, ?) AS wanted(o) ANTI JOIN (SELECT o FROM landed WHERE p = ?) USING (o) "
+                "ORDER BY o",
                 [span.start, span.end, partition],
             ).fetchall()
             missing[partition] = [row[0] for row in rows]
         return missing
 
 
-def subtract(
-    ranges: Mapping[int, OffsetRange], known: Iterable[tuple[int, OffsetRange]]
-) -> list[tuple[int, OffsetRange]]:
+def subtract(ranges: Mapping[int, LogRange], known: Iterable[tuple[int, LogRange]]) -> list[tuple[int, LogRange]]:
     """Return the parts of `ranges` that no range of `known` (partition, range) covers."""
-    known_of: dict[int, list[OffsetRange]] = {}
+    known_of: dict[int, list[LogRange]] = {}
     for partition, span in known:
         known_of.setdefault(partition, []).append(span)
-    rest: list[tuple[int, OffsetRange]] = []
+    rest: list[tuple[int, LogRange]] = []
     for partition, span in sorted(ranges.items()):
         position = span.start
         for cover in sorted(known_of.get(partition, ()), key=lambda item: item.start):
             if cover.end <= position or cover.start >= span.end:
                 continue
             if cover.start > position:
-                rest.append((partition, OffsetRange(position, cover.start)))
+                rest.append((partition, LogRange(position, cover.start)))
             position = max(position, cover.end)
         if position < span.end:
-            rest.append((partition, OffsetRange(position, span.end)))
+            rest.append((partition, LogRange(position, span.end)))
     return rest
+
+
+def merge_runs(offsets: Iterable[int], within: int) -> list[LogRange]:
+    """Return ranges that cover `offsets`; neighbours that are at most `within` apart share one."""
+    spans: list[LogRange] = []
+    for offset in sorted(offsets):
+        if spans and offset - spans[-1].end <= within:
+            spans[-1] = LogRange(spans[-1].start, offset + 1)
+        else:
+            spans.append(LogRange(offset, offset + 1))
+    return spans

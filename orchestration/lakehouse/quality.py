@@ -49,8 +49,8 @@ def judge(contract: DatasetContract, bronze: Table, *, after: int | None, upto: 
     with duckdb.connect() as connection:
         connection.register("bronze", reader)
         rows = connection.execute(
-            f"SELECT {verdict(contract)} AS rejected_by, CAST({quote_duckdb(contract.partition.field)} AS DATE) AS day, "
-            "count(*) FROM bronze GROUP BY ALL"
+            f"SELECT {verdict(contract)}, CAST({quote_duckdb(contract.partition.field)} AS DATE), count(*) "
+            "FROM bronze GROUP BY ALL"
         ).fetchall()
     rejected_by: dict[str, int] = {}
     for rule, _, count in rows:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 
+from orchestration.broker.offsets import LogRange
 from orchestration.contracts import Column, DatasetContract
 from orchestration.flink.render import render
 from orchestration.naming import CATALOG
@@ -13,19 +13,6 @@ from orchestration.sql import options_clause, quote_flink, quote_literal, split_
 
 SOURCE = "kafka_source"
 JUDGED = "judged"
-
-
-@dataclass(frozen=True)
-class OffsetRange:
-    """Offsets of one partition: `start` inclusive, `end` exclusive."""
-
-    start: int
-    end: int
-
-    @property
-    def records(self) -> int:
-        """Number of offsets in the range."""
-        return self.end - self.start
 
 
 def qualified(table: str) -> str:
@@ -75,7 +62,7 @@ def create_rejected(contract: DatasetContract) -> str:
 
 
 def create_source(
-    contract: DatasetContract, ranges: Mapping[int, OffsetRange], broker: Mapping[str, str], *, is_tolerant: bool
+    contract: DatasetContract, ranges: Mapping[int, LogRange], broker: Mapping[str, str], *, is_tolerant: bool
 ) -> str:
     """Return the Kafka source table over exactly these offsets.
 
