@@ -1,0 +1,1 @@
+"""The Kafka-compatible broker: topics, offsets, bounded reads, dead letters."""
