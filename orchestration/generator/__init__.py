@@ -1,0 +1,1 @@
+"""Parquet to events: sources, drift, encoding, pacing, landing each row once."""
