@@ -53,7 +53,14 @@ _WRAPPERS = frozenset(
         "UndeclaredThrowableException",
     }
 )
+# Classes whose name adds nothing to their message.
+_SAYS_NOTHING = frozenset(
+    {"Exception", "FlinkException", "FlinkRuntimeException", "IllegalArgumentException", "IllegalStateException"}
+    | {"RuntimeException", "TableException"}
+)
 _WRAPPER_TEXTS = (
+    "Failed to fetchResults",
+    "Failed to execute the operation",
     "Failed to fetch next result",
     "Failed to fetch job execution result",
     "Recovery is suppressed",
@@ -163,6 +170,8 @@ def root_cause(trace: str) -> str:
 
 
 def _describe(cause: Cause) -> str:
+    if cause.text and cause.short_name in _SAYS_NOTHING:
+        return cause.text
     return f"{cause.short_name}: {cause.text}" if cause.text else cause.short_name
 
 
@@ -185,13 +194,19 @@ def error_text(body: str) -> str:
 
 @dataclass(frozen=True)
 class Rule:
-    """A text in the chain of causes, and the error that it means; `prefix` goes before the root cause."""
+    """A text in the chain of causes, and the error that it means.
+
+    Args:
+        prefix: goes before the root cause.
+        text: said instead of the root cause.
+    """
 
     pattern: str
     code: str
     error: type[MillraceError]
     hint: str | None = None
     prefix: str = ""
+    text: str = ""
 
     def matches(self, trace: str) -> bool:
         """Whether the pattern is found anywhere in the trace."""
@@ -211,7 +226,13 @@ _RULES = (
         r"exceeds? the max count", "session_limit", FlinkError, "close sessions: sql-gateway.session.max-num is reached"
     ),
     Rule(r"Expecting token to be", "result_token_lost", FlinkError, "pages can be read only once: run the query again"),
-    Rule(r"DuplicateJobSubmissionException|has already been submitted", "conflict", DuplicateJobError),
+    Rule(
+        r"DuplicateJobSubmissionException|has already been submitted",
+        "conflict",
+        DuplicateJobError,
+        "it runs, or it is over: see './millrace jobs list'",
+        text="Flink has, or had, a job with this id",
+    ),
     Rule(r"SqlParse(?:r)?Exception|sql\.parser\.impl\.ParseException", "sql_parse_error", StatementError),
     Rule(r"single statement supported", "sql_parse_error", StatementError, "send one statement at a time"),
     Rule(r"Could not find any factory for identifier", "connector_missing", StatementError, _JARS),
@@ -264,9 +285,10 @@ def error_from_answer(service: str, call: str, status: int, body: str, context: 
     for rule in _RULES:
         if rule.matches(trace):
             known: dict[str, object] = {**context, "code": rule.code, "call": call}
+            message = rule.text or rule.prefix + reason
             if rule.error is JobFailedError:
-                return JobFailedError(rule.prefix + reason, hint=rule.hint, context=known, root_cause=reason)
-            return rule.error(rule.prefix + reason, hint=rule.hint, context=known)
+                return JobFailedError(message, hint=rule.hint, context=known, root_cause=reason)
+            return rule.error(message, hint=rule.hint, context=known)
     return FlinkError(
         f"{service} refused {call} with HTTP {status}: {reason}", context={**context, "code": "statement_failed"}
     )

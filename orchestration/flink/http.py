@@ -9,6 +9,7 @@ Both Flink clients speak through `JsonHttp`, so that the rule "what may be repea
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,10 +19,13 @@ from urllib.parse import urlsplit
 
 import httpx
 import stamina
+import stamina.instrumentation
 from pydantic import BaseModel, ValidationError
 
 from orchestration.errors import ConfigError, FlinkError, UnreachableError
 from orchestration.flink.failures import REMEDY, OutcomeUnknownError, error_from_answer
+
+_log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -66,6 +70,10 @@ class Answer:
             ) from error
 
 
+def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
+    _log.debug("attempt %d failed, next in %.2f s: %r", details.retry_num, details.wait_for, details.caused_by)
+
+
 class _Unavailable(Exception):
     def __init__(self, status: int) -> None:
         self.status = status
@@ -101,6 +109,8 @@ class JsonHttp:
         transport: httpx.BaseTransport | None = None,
         retry: RetryPolicy = RetryPolicy(),
     ) -> None:
+        # Stamina would report through structlog, whose default prints to stdout and so into `--json` output.
+        stamina.instrumentation.set_on_retry_hooks([_log_retry])
         self.base_url = check_base_url(base_url, service)
         self._service, self._timeout_s, self._transport, self._retry = service, timeout_s, transport, retry
         self._pid, self._client = os.getpid(), self._connect()

@@ -18,7 +18,7 @@ from tests.unit.flink.fakes import REST_URL, FakeClock, FakeFlink
 JOB = "a" * 32
 FAILURE = {
     "class": "java.util.concurrent.CompletionException",
-    "stack-trace": "java.util.concurrent.CompletionException: x\nCaused by: java.io.IOException: no such folder\n\tat a.b(C.java:1)",
+    "stack-trace": "a.b.CompletionException: x\nCaused by: java.io.IOException: no such folder\n\tat a.b(C.java:1)",
 }
 
 
