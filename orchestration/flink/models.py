@@ -157,7 +157,11 @@ class JobOverview(Wire):
 
 
 class VertexMetrics(Wire):
-    """Counters of one vertex. They count what crosses the network: a source reads 0 records, a sink writes 0."""
+    """Counters of one vertex, kept after the job's end.
+
+    `read_records` of a Kafka or Iceberg source is the number of records that it emitted, after the filters that were
+    pushed into it. The last vertex of a chain that ends in a sink writes 0; the committers count their messages.
+    """
 
     read_records: int = Field(default=0, alias="read-records")
     write_records: int = Field(default=0, alias="write-records")

@@ -21,6 +21,7 @@ _TOKEN = re.compile(
     | (?P<hint>/\*\+.*?\*/)
     | (?P<string>'(?:[^']|'')*')
     | (?P<quoted>`(?:[^`]|``)*`)
+    | (?P<escaped>[eE]'(?:[^'\\]|''|\\.)*')
     | (?P<word>[^\W\d]\w*)
     | (?P<end>;)
     | (?P<open>/\*|'|`)

@@ -52,6 +52,15 @@ class JobResult:
     vertices: tuple[Vertex, ...]
     url: str
 
+    def records_read(self, table: str) -> int:
+        """Return how many records the job's sources read from a table (its name without catalog and namespace).
+
+        Filters that Flink pushes into an Iceberg scan are applied before counting; a table that several branches scan
+        separately is counted once for each scan.
+        """
+        head = f"Source: {table}["
+        return sum(vertex.metrics.read_records for vertex in self.vertices if vertex.name.startswith(head))
+
 
 def run_job(
     session: Session,

@@ -181,7 +181,7 @@ class FakeFlink:
                     "id": "v1",
                     "name": "Source: t[1] -> Sink: s[2]",
                     "status": "FINISHED",
-                    "metrics": {"read-records": 0, "write-records": 7},
+                    "metrics": {"read-records": 9, "write-records": 7},
                 }
                 detail = {"jid": job.id, "name": job.name, "state": job.look(), "start-time": 1700000000000}
                 return httpx.Response(200, json={**detail, "end-time": -1, "duration": 2500, "vertices": [vertex]})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +29,7 @@ EXECUTE_SET = (
         pytest.param(
             "SELECT `a;b``;c` FROM t; SELECT 2", [("SELECT `a;b``;c` FROM t", 1), ("SELECT 2", 1)], id="backticks"
         ),
+        pytest.param(r"SELECT E'it\'s;', 1; SELECT 2", [(r"SELECT E'it\'s;', 1", 1), ("SELECT 2", 1)], id="escapes"),
         pytest.param("SELECT '--', 1; SELECT 2", [("SELECT '--', 1", 1), ("SELECT 2", 1)], id="dashes-in-a-string"),
         pytest.param(
             "SELECT * FROM t /*+ OPTIONS('k'='a;b') */; SELECT 2",
@@ -154,10 +157,13 @@ def test_a_statement_starts_at_the_line_it_names(statements: list[str]) -> None:
 
 @given(st.text(alphabet=st.sampled_from("aS 1;'`-/*+()\n\"."), max_size=40))
 def test_tokens_put_together_give_the_text(text: str) -> None:
-    try:
-        assert "".join(token.text for token in tokenize(text)) == text
-    except StatementError as error:
-        assert "is never closed" in error.message
+    tokens = []
+    with suppress(StatementError):  # something in it is never closed
+        for token in tokenize(text):
+            tokens.append(token)
+    pieces = "".join(token.text for token in tokens)
+    assert text.startswith(pieces)
+    assert text == pieces or text[len(pieces)] in "'`/"
 
 
 @given(_STATEMENT)

@@ -18,7 +18,7 @@ from tests.unit.flink.fakes import EOS, FakeFlink, insert_page, page, server_err
 NAME, SQL = "millrace.bronze.taxi", "INSERT INTO b SELECT * FROM s"
 OURS, OTHER = "a" * 32, "b" * 32
 CAST = (
-    "org.apache.flink.runtime.JobException: Recovery is suppressed by NoRestartBackoffTimeStrategy\n\tat a.b(C.java:1)\n"
+    "org.apache.flink.runtime.JobException: Recovery is suppressed by NoRestart\n\tat a.b(C.java:1)\n"
     "Caused by: java.lang.NumberFormatException: For input string: 'abc'\n\tat a.b(C.java:1)\n"
 )
 DUPLICATE = "org.apache.flink.runtime.client.DuplicateJobSubmissionException: Job has already been submitted."
@@ -62,6 +62,7 @@ def test_a_job_is_submitted_under_its_name_and_waited_for(flink: FakeFlink) -> N
     ]
     assert (result.job_id, result.name, result.state, result.adopted) == (OURS, NAME, "FINISHED", False)
     assert (result.duration_s, result.vertices[0].metrics.write_records) == (2.5, 7)
+    assert (result.records_read("t"), result.records_read("s")) == (9, 0)
     assert result.url == f"http://jobmanager:8081/#/job/running/{OURS}/overview"
 
 
