@@ -31,10 +31,10 @@ from orchestration.errors import CatalogError, JobFailedError
 from orchestration.flink.jobs import find_live_jobs, wait_for_end
 from orchestration.flink.rest import FlinkRest
 from orchestration.flink.submit import JobResult
-from orchestration.generator.ledger import vouched_ranges
+from orchestration.generator.ledger import Ledger
 from orchestration.lakehouse.flink_run import Say, be_silent, run_insert
 from orchestration.lakehouse.malformed import find_malformed
-from orchestration.lakehouse.offsets import advance, find_missing, merge_runs, plan_ranges, subtract
+from orchestration.lakehouse.offsets import advance, find_missing, merge_runs, plan_ranges, subtract, vouched_ranges
 from orchestration.lakehouse.statements import create_bronze, create_source, load_bronze
 from orchestration.locking import hold
 from orchestration.naming import bronze_job
@@ -229,7 +229,8 @@ class _Load:
         """Check the records that the generator did not produce; it validated its own before it sent them."""
         if not self._settings.validate_schema:
             return []
-        foreign = subtract(ranges, vouched_ranges(self._catalog, self._contract.topic))
+        entries = Ledger(self._catalog).entries(self._contract.name, self._contract.topic)
+        foreign = subtract(ranges, vouched_ranges(entries, self._contract.topic))
         if foreign:
             count = sum(span.records for _, span in foreign)
             self._say(f"checking {count:,} records of other producers against the contract")

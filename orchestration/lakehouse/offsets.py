@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from orchestration.broker.offsets import LogRange
 from orchestration.errors import CatalogError, OffsetGapError
+from orchestration.generator.ledger import LedgerEntry
 
 
 def plan_ranges(topic: str, next_offsets: Mapping[int, int], available: Mapping[int, LogRange]) -> dict[int, LogRange]:
@@ -86,6 +87,20 @@ def find_missing(table: str, ranges: Mapping[int, LogRange], landed: pa.RecordBa
             ).fetchall()
             missing[partition] = [row[0] for row in rows]
         return missing
+
+
+def vouched_ranges(entries: Iterable[LedgerEntry], topic: str) -> list[tuple[int, LogRange]]:
+    """Return the offsets that hold nothing but events which the generator checked against the contract.
+
+    An entry vouches for its ranges if they are as long as its events are many: then no other producer wrote between.
+    """
+    ranges: list[tuple[int, LogRange]] = []
+    for entry in entries:
+        start, end = entry.start_offsets.get(topic, {}), entry.end_offsets.get(topic, {})
+        spans = [(partition, LogRange(start.get(partition, 0), offset)) for partition, offset in end.items()]
+        if sum(span.records for _, span in spans) == entry.events:
+            ranges += spans
+    return ranges
 
 
 def subtract(ranges: Mapping[int, LogRange], known: Iterable[tuple[int, LogRange]]) -> list[tuple[int, LogRange]]:

@@ -1,10 +1,8 @@
-"""The quality rules, evaluated on bronze by DuckDB: a second opinion on what Flink does, and what a refresh touches."""
+"""The quality rules in DuckDB: which partitions new rows touch, and which rule refuses a row."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 
 import duckdb
@@ -15,52 +13,15 @@ from orchestration.contracts import DatasetContract
 from orchestration.sql import quote_duckdb, quote_literal
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """Bronze rows by verdict.
-
-    Attributes:
-        accepted: rows that pass every rule.
-        rejected_by: rule to the rows that break it first.
-        dates: partition dates of the accepted rows, ascending.
-    """
-
-    accepted: int = 0
-    rejected_by: Mapping[str, int] = field(default_factory=dict)
-    dates: Sequence[date] = ()
-
-    @property
-    def rejected(self) -> int:
-        """Rows that break a rule."""
-        return sum(self.rejected_by.values())
-
-
-def judge(contract: DatasetContract, bronze: Table, *, after: int | None, upto: int) -> Judgement:
-    """Apply the contract's rules to bronze rows.
-
-    Args:
-        after: judge the rows that snapshots after this one added; None: all rows of snapshot `upto`.
-    """
-    columns = _used_columns(contract)
-    if after is None:
-        reader = bronze.scan(snapshot_id=upto, selected_fields=columns).to_arrow_batch_reader()
-    else:
-        reader = read_appended(bronze, columns, after=after, upto=upto)
+def touched_dates(contract: DatasetContract, bronze: Table, *, after: int, upto: int) -> list[date]:
+    """Return the partition dates, ascending, of the rows in bronze snapshots (after, upto] that pass every rule."""
+    day = f"CAST({quote_duckdb(contract.partition.field)} AS DATE)"
     with duckdb.connect() as connection:
-        connection.register("bronze", reader)
+        connection.register("bronze", read_appended(bronze, _used_columns(contract), after=after, upto=upto))
         rows = connection.execute(
-            f"SELECT {verdict(contract)}, CAST({quote_duckdb(contract.partition.field)} AS DATE), count(*) "
-            "FROM bronze GROUP BY ALL"
+            f"SELECT DISTINCT {day} AS day FROM bronze WHERE {verdict(contract)} IS NULL ORDER BY day"
         ).fetchall()
-    rejected_by: dict[str, int] = {}
-    for rule, _, count in rows:
-        if rule is not None:
-            rejected_by[rule] = rejected_by.get(rule, 0) + count
-    return Judgement(
-        accepted=sum(count for rule, _, count in rows if rule is None),
-        rejected_by=rejected_by,
-        dates=sorted(day for rule, day, _ in rows if rule is None),
-    )
+    return [row[0] for row in rows]
 
 
 def verdict(contract: DatasetContract) -> str:

@@ -18,14 +18,14 @@ from pyiceberg.table import Table
 
 from orchestration.catalog import find_table, open_catalog
 from orchestration.catalog.progress import SilverMark, clear_mark, read_mark, write_mark
-from orchestration.catalog.snapshots import added_rows, current_id, snapshots_after, total_rows
+from orchestration.catalog.snapshots import added_rows, current_id, read_appended, snapshots_after, total_rows
 from orchestration.contracts import DatasetContract
 from orchestration.errors import CatalogError
 from orchestration.flink.jobs import find_live_jobs, wait_for_end
 from orchestration.flink.rest import FlinkRest
 from orchestration.flink.submit import JobResult
 from orchestration.lakehouse.flink_run import Say, be_silent, run_insert
-from orchestration.lakehouse.quality import Judgement, judge
+from orchestration.lakehouse.quality import touched_dates
 from orchestration.lakehouse.statements import (
     create_judged,
     create_rejected,
@@ -38,6 +38,7 @@ from orchestration.lakehouse.statements import (
 from orchestration.locking import hold
 from orchestration.naming import silver_job
 from orchestration.settings import Settings
+from orchestration.sql import split_table
 
 Kind = Literal["up_to_date", "refresh", "rebuild"]
 
@@ -66,7 +67,7 @@ class SilverResult:
     Attributes:
         rows: change of silver's row count; total_rows: its rows afterwards.
         rejected: rows added to the rejected table; total_rejected: its rows afterwards.
-        bronze_rows_read: bronze rows that the run read.
+        bronze_rows_read: bronze rows that the run read, as Flink counted them.
         touched: partitions that were rewritten; empty after a rebuild, which writes all.
         rejected_by: rule to refused rows among those read.
     """
@@ -154,15 +155,21 @@ class _Refresh:
         plan = plan_silver(bronze, silver, mark, self._contract.fingerprint(), full=full)
         self._say(f"{tables.silver}: {plan.kind.replace('_', ' ')}, {plan.reason}")
         before = total_rows(silver), total_rows(rejected)
-        judgement, jobs = Judgement(), ()
+        current_silver = current_id(silver) if silver is not None else None
+        touched: Sequence[date] = ()
+        rejected_by: Mapping[str, int] = {}
+        jobs: tuple[JobResult, ...] = ()
         if plan.kind != "up_to_date" and bronze is not None and plan.upto is not None:
-            judgement = judge(self._contract, bronze, after=plan.after, upto=plan.upto)
             if plan.kind == "rebuild":
-                self._clear(silver, rejected)
-            jobs = self._write(plan, judgement, silver, rejected, mark)
+                rejected = self._clear(silver, rejected)
+            elif plan.after is not None:
+                touched = touched_dates(self._contract, bronze, after=plan.after, upto=plan.upto)
+            stored = current_id(rejected) if rejected is not None else None
+            jobs = (self._write(plan, touched, silver, rejected, mark),)
             silver, rejected = self._must_find(tables.silver), self._must_find(tables.rejected)
+            rejected_by = _count_by_rule(rejected, after=stored)
             if plan.kind == "rebuild":
-                self._drop_stale(silver, judgement)
+                self._drop_stale(silver, before=current_silver)
         if silver is not None and plan.upto is not None:
             write_mark(
                 silver,
@@ -180,38 +187,38 @@ class _Refresh:
             total_rows=total_rows(silver),
             rejected=total_rows(rejected) - before[1],
             total_rejected=total_rows(rejected),
-            bronze_rows_read=plan.bronze_rows,
+            bronze_rows_read=sum(job.records_read(split_table(tables.bronze)[1]) for job in jobs),
             bronze_snapshot_id=plan.upto,
             snapshot_id=current_id(silver) if silver is not None else None,
             rejected_snapshot_id=current_id(rejected) if rejected is not None else None,
-            touched=judgement.dates if plan.kind == "refresh" else (),
-            rejected_by=judgement.rejected_by,
+            touched=touched,
+            rejected_by=rejected_by,
             jobs=jobs,
         )
 
     def _write(
         self,
         plan: SilverPlan,
-        judgement: Judgement,
+        touched: Sequence[date],
         silver: Table | None,
         rejected: Table | None,
         mark: SilverMark | None,
-    ) -> tuple[JobResult, ...]:
+    ) -> JobResult:
         contract = self._contract
-        inserts: list[str] = []
-        if judgement.accepted:
-            is_rebuild = plan.kind == "rebuild"
-            inserts.append(rebuild_silver(contract) if is_rebuild else refresh_silver(contract, judgement.dates))
-        if judgement.rejected:
-            # Snapshots after the mark are of a run that was killed between its commit and its mark.
-            stored = mark.rejected_snapshot_id if mark is not None else None
-            was_cut_off = plan.kind == "refresh" and rejected is not None and current_id(rejected) != stored
-            inserts.append(store_rejected(contract, skip_stored=was_cut_off))
         assert plan.upto is not None
+        inserts: list[str] = []
+        if plan.kind == "rebuild":
+            inserts.append(rebuild_silver(contract))
+        elif touched:
+            inserts.append(refresh_silver(contract, touched))
+        # Snapshots after the mark are of a run that was killed between its commit and its mark.
+        marked = mark.rejected_snapshot_id if mark is not None else None
+        was_cut_off = plan.kind == "refresh" and rejected is not None and current_id(rejected) != marked
+        inserts.append(store_rejected(contract, skip_stored=was_cut_off))
         self._say(
-            f"reading {plan.bronze_rows:,} bronze rows: {judgement.accepted:,} pass, {judgement.rejected:,} do not"
+            f"reading {plan.bronze_rows:,} bronze rows" + (f", rewriting {len(touched)} partitions" if touched else "")
         )
-        result = run_insert(
+        return run_insert(
             self._settings,
             contract,
             self._rest,
@@ -222,29 +229,46 @@ class _Refresh:
                 "judged": create_judged(contract, after=plan.after, upto=plan.upto),
             },
             insert=statement_set(inserts),
-            state=f"{silver.metadata.table_uuid if silver else ''}|{current_id(silver) if silver else ''}|"
-            f"{current_id(rejected) if rejected else ''}|{plan.kind}|{plan.after}|{contract.fingerprint()}",
+            state=f"{_version(silver)}|{_version(rejected)}|{plan.kind}|{plan.after}|{contract.fingerprint()}",
         )
-        return (result,)
 
-    def _clear(self, silver: Table | None, rejected: Table | None) -> None:
+    def _clear(self, silver: Table | None, rejected: Table | None) -> Table | None:
         """Make a rebuild that is cut off start anew, and take away the rejected rows that it will write again."""
         if silver is not None:
             clear_mark(silver)
-        if rejected is not None and total_rows(rejected):
-            rejected.delete(AlwaysTrue())
+        if rejected is None or not total_rows(rejected):
+            return rejected
+        rejected.delete(AlwaysTrue())
+        return self._must_find(self._contract.tables.rejected)
 
-    def _drop_stale(self, silver: Table, judgement: Judgement) -> None:
-        """Delete partitions that no accepted bronze row falls into: an overwrite replaces only those that get rows."""
+    def _drop_stale(self, silver: Table, before: int | None) -> None:
+        """Delete the partitions that this rebuild gave no row: an overwrite replaces only those that get some.
+
+        Args:
+            before: silver's snapshot when the rebuild began.
+        """
         name = self._contract.partition.name
-        stored = {row["partition"][name] for row in silver.inspect.partitions().select(["partition"]).to_pylist()}
-        stale = stored - set(judgement.dates)
+        written = {snapshot.snapshot_id for snapshot in snapshots_after(silver, before) or ()}
+        partitions = silver.inspect.partitions().select(["partition", "last_updated_snapshot_id"]).to_pylist()
+        stale = {row["partition"][name] for row in partitions if row["last_updated_snapshot_id"] not in written}
         if stale:
-            self._say(f"dropping {len(stale)} partitions without rows")
-            silver.delete(In(name, stale))
+            self._say(f"dropping {len(stale)} partitions that hold no valid row any more")
+            silver.delete(In(name, stale))  # pyright: ignore[reportCallIssue]  # built by a metaclass
 
     def _must_find(self, name: str) -> Table:
         table = find_table(self._catalog, name)
         if table is None:
             raise CatalogError(f"{name} does not exist although the job that makes it finished")
         return table
+
+
+def _version(table: Table | None) -> str:
+    return f"{table.metadata.table_uuid}@{current_id(table)}" if table is not None else "none"
+
+
+def _count_by_rule(rejected: Table, after: int | None) -> dict[str, int]:
+    if current_id(rejected) == after:
+        return {}
+    stored = read_appended(rejected, ("rejected_by",), after=after).read_all()
+    counts = stored.group_by("rejected_by").aggregate([("rejected_by", "count")]).to_pylist()
+    return {row["rejected_by"]: row["rejected_by_count"] for row in counts}
