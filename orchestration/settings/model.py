@@ -247,7 +247,7 @@ class Settings(BaseSettings):
     @classmethod
     def _be_absolute(cls, value: Path, info: ValidationInfo) -> Path:
         if value.parts[:1] == ("~",):
-            raise ValueError("write the whole path: values are never expanded")
+            raise ValueError("write the whole path, values are never expanded")
         # Servers and Dagster's processes start in other folders: a relative path would mean another place there.
         return value if value.is_absolute() else Path(info.data.get("repo_root") or Path.cwd(), value)
 

@@ -45,7 +45,7 @@ def host_of(url: str | None) -> str:
 
 def authority_of(url: str | None) -> str | None:
     """Return `host:port` of a URL, or None if it has none."""
-    return urlsplit(url or "").netloc or None if host_of(url) else None
+    return urlsplit(url or "").netloc.rpartition("@")[2] or None if host_of(url) else None
 
 
 def is_tls(url: str | None) -> bool:
@@ -112,6 +112,9 @@ def _topics(settings: Settings) -> Iterator[Problem]:
 
 
 def _broker(settings: Settings) -> Iterator[Problem]:
+    if "@" in settings.broker_url:
+        yield _credentials_in("broker_url")
+        return
     for address in settings.broker_url.split(","):
         match = _BROKER.fullmatch(address)
         if not match or not 1 <= int(match[1]) <= 65535:
@@ -124,13 +127,20 @@ def _urls(settings: Settings) -> Iterator[Problem]:
         value: str | None = getattr(settings, field)
         if not value:
             continue
-        if not _is_url(value):
+        if "@" in value:
+            yield _credentials_in(field)
+        elif not _is_url(value):
             yield _bad(settings, field, f"write it with scheme, such as http://{_bare_host(value)}")
-        elif "@" in (authority_of(value) or ""):
-            yield Problem((field,), f"{names.env_name(field)} holds a user name", "give keys in settings of their own")
-    if settings.duckdb_s3_endpoint is not None and not _HOST_PORT.fullmatch(settings.duckdb_s3_endpoint):
+    if "@" in (settings.duckdb_s3_endpoint or ""):
+        yield _credentials_in("duckdb_s3_endpoint")
+    elif settings.duckdb_s3_endpoint is not None and not _HOST_PORT.fullmatch(settings.duckdb_s3_endpoint):
         example = _bare_host(settings.duckdb_s3_endpoint)
         yield _bad(settings, "duckdb_s3_endpoint", f"DuckDB wants it without scheme and path, such as {example}")
+
+
+def _credentials_in(field: str) -> Problem:
+    # The value is not shown: what stands before the @ may be a password.
+    return Problem((field,), f"{names.env_name(field)} holds a user name", "give credentials in settings of their own")
 
 
 def _is_url(value: str) -> bool:
