@@ -24,6 +24,7 @@ class UpView:
         self._events: dict[str, Event] = {}
         self._began = time.monotonic()
         self._lock = threading.Lock()
+        self._said_fetching = False
         self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=8, transient=True)
         self._is_live = self._console.is_terminal and not quiet
 
@@ -42,9 +43,13 @@ class UpView:
         """Show progress."""
         with self._lock:
             self._events[event.server] = event
-        if self._is_live or event.state == "fetching":
+        if self._is_live:
             return
-        if event.state == "ready":
+        if event.state == "fetching":
+            if not self._said_fetching:
+                self._said_fetching = True
+                self._console.print("fetching Java libraries")
+        elif event.state == "ready":
             self._console.print(f"{TITLES.get(event.server, event.server)} ready after {event.seconds:.1f} s")
 
     def on_wait(self, text: str) -> None:

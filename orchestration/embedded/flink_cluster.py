@@ -116,7 +116,7 @@ def flink_servers(settings: Settings, jars: Sequence[Path], rpc_port: int) -> tu
     instance_dir, run_dir = settings.instance_dir, settings.instance_dir / "run"
     conf_dir = instance_dir / "flink" / "conf"
     logging = settings.platform_dir / "flink" / "log4j2.properties"
-    path = class_path([conf_dir, *flink_library_jars(), *jars])
+    path = class_path([*flink_library_jars(), *jars])
     config = {conf_dir / "config.yaml": config_yaml(cluster_config(settings, rpc_port))}
     shared = [
         *MODULE_FLAGS,
@@ -186,4 +186,6 @@ def environment(settings: Settings) -> dict[str, str]:
         # An empty folder: without the variable Flink looks into the working directory.
         "FLINK_PLUGINS_DIR": str(settings.instance_dir / "flink" / "plugins"),
         "FLINK_LIB_DIR": str(settings.instance_dir / "flink" / "plugins"),
+        # glibc: few arenas instead of eight a core, so that freed native memory is used again.
+        "MALLOC_ARENA_MAX": "2",
     }
