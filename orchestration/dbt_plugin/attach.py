@@ -33,7 +33,12 @@ _REFUSALS: Sequence[tuple[str, str, str]] = (
         "check CATALOG_CLIENT_ID, CATALOG_CLIENT_SECRET and CATALOG_SCOPE",
     ),
     (r"forbidden|\b403\b", "does not let this client read its configuration", "ask for a grant on the catalog"),
-    (r"not ?found|\b404\b", "has no warehouse {warehouse}", "check CATALOG_WAREHOUSE and the path in CATALOG_URI"),
+    (
+        # The reference server says 400 of a path that it does not know, Polaris 404.
+        r"not ?found|\b404\b|bad ?request",
+        "has no warehouse {warehouse} under this address",
+        "check CATALOG_WAREHOUSE and the path in CATALOG_URI",
+    ),
 )
 
 

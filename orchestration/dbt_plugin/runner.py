@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import threading
@@ -118,7 +119,10 @@ def run_dbt(
     start = monotonic()
     with _ONE_RUN, _gold_lock(settings, command), bound_settings(settings), _environment(variables):
         _prepare(project, target_path)
-        result = _invoke(full, on_node)
+        try:
+            result = _invoke(full, on_node)
+        finally:
+            _close_logs(log_path)
     return DbtRun(command, bool(result.success), monotonic() - start, _nodes(result.result))
 
 
@@ -138,6 +142,16 @@ def _invoke(args: list[str], on_node: Callable[[DbtNode], None] | None) -> Any:
     if result.exception is not None:
         raise _as_error(result.exception)
     return result
+
+
+def _close_logs(log_path: Path) -> None:
+    """Close the log file that dbt leaves open: each further run in this process would leave one more."""
+    loggers = [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
+    for logger in loggers:
+        for handler in list(logger.handlers):
+            if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).is_relative_to(log_path):
+                logger.removeHandler(handler)
+                handler.close()
 
 
 def _as_error(error: BaseException) -> BaseException:
