@@ -1,4 +1,6 @@
--- Grain: one row a pickup date.
+{{ config(materialized='table') }}
+-- Grain: one row a pickup date. A table, unlike its neighbours: as a view its aggregation would run once for each of its
+-- readers and tests.
 select
     pickup_date,
     pickup_day_of_week,
