@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from orchestration.errors import ConfigError
 
-_IDENTIFIER = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def check_identifier(name: str, what: str = "identifier") -> str:
@@ -16,7 +16,7 @@ def check_identifier(name: str, what: str = "identifier") -> str:
     Raises:
         ConfigError: it is not; names it and what it was for.
     """
-    if len(name) > 128 or not _IDENTIFIER.match(name):
+    if len(name) > 128 or not _IDENTIFIER.fullmatch(name):
         raise ConfigError(f"{what} {name!r} is not a plain identifier", hint="use letters, digits and underscores")
     return name
 

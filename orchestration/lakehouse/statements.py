@@ -133,7 +133,7 @@ def rebuild_silver(contract: DatasetContract) -> str:
             "SURROGATE_KEY_VALUE": _surrogate_key(contract),
             "COLUMNS": _lines(_cast(column) for column in contract.columns),
             "PARTITION_VALUE": _partition_value(contract),
-            "KEY": ", ".join(quote_flink(name) for name in contract.natural_key),
+            "KEY": ", ".join(quote_flink(name) for name in _sort_key(contract)),
             "VIEW": JUDGED,
         },
     )
@@ -206,6 +206,15 @@ def _cast(column: Column) -> str:
 
 def _partition_value(contract: DatasetContract) -> str:
     return f"CAST({quote_flink(contract.partition.field)} AS DATE)"
+
+
+def _sort_key(contract: DatasetContract) -> list[str]:
+    """Return the natural key, the partition field first.
+
+    Flink's sort compares the first 16 bytes of the key as they are; a time tells more rows apart than a code does.
+    """
+    first = contract.partition.field
+    return [first, *(name for name in contract.natural_key if name != first)]
 
 
 def _surrogate_key(contract: DatasetContract) -> str:

@@ -41,7 +41,8 @@ CREATE TABLE IF NOT EXISTS `lakehouse`.`silver`.`rides` (
 ) PARTITIONED BY (`ride_date`) WITH (
     'format-version' = '2',
     'write.format.default' = 'parquet',
-    'write.parquet.compression-codec' = 'snappy'
+    'write.parquet.compression-codec' = 'snappy',
+    'write.distribution-mode' = 'none'
 )"""
 
 REJECTED = """\
@@ -131,7 +132,7 @@ FROM (
     SELECT
         *,
         ROW_NUMBER() OVER (
-            PARTITION BY `Zone`, `start`
+            PARTITION BY `start`, `Zone`
             ORDER BY `_kafka_timestamp` DESC, `_kafka_offset` DESC, `_kafka_partition` DESC
         ) AS `arrival_rank`
     FROM judged
