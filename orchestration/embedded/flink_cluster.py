@@ -83,9 +83,11 @@ def cluster_config(settings: Settings, rpc_port: int) -> dict[str, object]:
         # There is no high availability service: what a restarted JobManager finds are these files (docs/adr/0001).
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         "jobmanager.archive.fs.dir": (flink_dir / "archive").as_uri(),
-        "restart-strategy.type": "fixed-delay",
-        "restart-strategy.fixed-delay.attempts": 3,
-        "restart-strategy.fixed-delay.delay": "2 s",
+        # A job that cannot work ends within seconds; one that runs for months survives a fault now and then.
+        "restart-strategy.type": "failure-rate",
+        "restart-strategy.failure-rate.max-failures-per-interval": 3,
+        "restart-strategy.failure-rate.failure-rate-interval": "5 min",
+        "restart-strategy.failure-rate.delay": "2 s",
         # A killed TaskManager is noticed by refused connections long before its heartbeat runs out.
         "heartbeat.interval": "3 s",
         "heartbeat.timeout": "15 s",

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -21,6 +22,10 @@ from orchestration.embedded.readiness import LOOKS
 from orchestration.embedded.stack import TITLES, Stack
 from orchestration.embedded.supervisor import our_processes
 from orchestration.errors import PortInUseError
+from orchestration.flink.gateway import GatewayClient
+from orchestration.flink.jobs import cancel_job
+from orchestration.flink.rest import FlinkRest
+from orchestration.flink.session import open_session
 from orchestration.settings import Settings
 from orchestration.waiting import Backoff, wait_for
 from tests.integration.conftest import make_stack
@@ -136,6 +141,51 @@ def test_killed_servers_come_back(own: Stack) -> None:
     )
     wait_until_ready(own.settings)
     assert read_marks(own.settings, mark) == (mark.encode(), 200)
+
+
+@pytest.mark.fault
+def test_flink_state_and_history_survive_a_restart_of_the_cluster(own: Stack) -> None:
+    settings, name = own.settings, "test.survivor"
+    source = "CREATE TEMPORARY TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '10')"
+    sink = "CREATE TEMPORARY TABLE hole (n BIGINT) WITH ('connector' = 'blackhole')"
+    insert = "INSERT INTO hole SELECT n FROM numbers"
+
+    def checkpoints(job_id: str) -> dict[str, Any]:
+        return httpx.get(f"{settings.flink_rest_url}/jobs/{job_id}/checkpoints").raise_for_status().json()["latest"]
+
+    with (
+        GatewayClient(settings.flink_sql_gateway_url) as gateway,
+        FlinkRest(settings.flink_rest_url) as rest,
+        open_session(
+            gateway, mode="streaming", properties={"execution.checkpointing.interval": "500 ms"}, init=[source, sink]
+        ) as session,
+    ):
+        job_id = session.execute(insert, {"pipeline.name": name}).job_id
+        assert job_id is not None
+        retained = wait_for(
+            lambda: ((checkpoints(job_id)["completed"] or {}).get("external_path"), "no checkpoint"),
+            what="a checkpoint",
+            timeout_s=30,
+        )
+        savepoint = rest.trigger_savepoint(job_id)
+        cancel_job(rest, job_id)
+        retained = Path(retained.removeprefix("file:")).parent.glob("chk-*")
+        last = max(retained, key=lambda path: int(path.name.removeprefix("chk-")))
+
+        own.restart("jobmanager")
+        own.restart("taskmanager")
+        assert Path(savepoint.removeprefix("file:"), "_metadata").is_file()
+        assert (own.instance_dir / "flink" / "archive" / job_id).is_file()
+        recovery = {"pipeline.name": name, "execution.state-recovery.path": last.as_uri()}
+        second = session.execute(insert, recovery).job_id
+        assert second is not None
+        restored = wait_for(
+            lambda: ((checkpoints(second)["restored"] or {}).get("external_path"), "nothing restored"),
+            what="a restored checkpoint",
+            timeout_s=30,
+        )
+        assert restored.rstrip("/").endswith(last.name)
+        cancel_job(rest, second)
 
 
 @pytest.mark.fault
