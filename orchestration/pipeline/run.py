@@ -1,0 +1,129 @@
+"""Running Dagster's batch job in this process, on the instance's own history of runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pydantic import SecretStr
+
+from orchestration.contracts import DatasetContract
+from orchestration.contracts.resolve import active_contract
+from orchestration.naming import BATCH_JOB, landing_key, table_key
+from orchestration.pipeline.recorder import MODELS_STEP, OnNote, Recorder, step_of
+from orchestration.pipeline.report import RunReport
+from orchestration.settings import Settings
+from orchestration.settings.names import env_name
+
+_BY_CHILD_ENVIRON = frozenset({"profile", "instance", "state_dir", "repo_root"})
+
+
+def dagster_environment(settings: Settings) -> dict[str, str]:
+    """Return this process's environment for Dagster's processes: the same instance and profile, its home prepared."""
+    from orchestration.defs.home import prepare_dagster_home
+
+    return {**os.environ, **variables(settings, prepare_dagster_home(settings))}
+
+
+def run_batch(
+    settings: Settings,
+    *,
+    source: str | None = None,
+    again: bool = False,
+    full_refresh: bool = False,
+    on_note: OnNote | None = None,
+) -> RunReport:
+    """Run the job `lakehouse_batch`. Ctrl-C cancels the run and its Flink job. Idempotent: a rerun adds nothing.
+
+    Args:
+        source: files to land; None: DATA_PATH.
+        again: land files that landed before once more.
+        full_refresh: rebuild silver and the models.
+        on_note: called with progress, from the thread that runs the step.
+
+    Raises:
+        RunFailedError: a step failed; message, hint and exit code are the step's.
+        KeyboardInterrupt: the run was cancelled, and is over.
+    """
+    from orchestration.defs.home import prepare_dagster_home
+
+    contract = active_contract(settings)
+    with environment(variables(settings, prepare_dagster_home(settings))):
+        # Dagster reads DAGSTER_HOME, and our resource the settings, from this environment.
+        from dagster import DagsterInstance
+
+        from orchestration.definitions import defs
+
+        job = defs.resolve_job_def(BATCH_JOB)
+        run_id = str(uuid4())
+        with DagsterInstance.get() as instance:
+            recorder = Recorder(instance, contract, settings.gold_path, on_note)
+            instance.add_event_listener(run_id, recorder.take)
+            result = job.execute_in_process(
+                run_config=run_config(contract, source=source, again=again, full_refresh=full_refresh),
+                instance=instance,
+                run_id=run_id,
+                tags={"millrace/started_by": "cli"},
+                raise_on_error=False,
+            )
+    if recorder.was_interrupted:
+        raise KeyboardInterrupt
+    if not result.success:
+        raise recorder.failure()
+    return recorder.report(run_id, is_success=result.success)
+
+
+def run_config(contract: DatasetContract, *, source: str | None, again: bool, full_refresh: bool) -> dict[str, Any]:
+    """Return the run configuration; the console logger is silenced, since progress comes as notes."""
+    landing: dict[str, Any] = {"again": again, **({"source": source} if source is not None else {})}
+    refresh = {"config": {"full_refresh": full_refresh}}
+    return {
+        "ops": {
+            step_of(landing_key(contract.name)): {"config": landing},
+            step_of(table_key(contract.tables.silver)): refresh,
+            MODELS_STEP: refresh,
+        },
+        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+    }
+
+
+def variables(settings: Settings, dagster_home: Path) -> dict[str, str]:
+    """Return the environment variables by which Dagster's resource loads these settings again.
+
+    The profile, `stack.env` and the environment are read there once more; only what a command changed is handed on.
+    """
+    changed = {
+        env_name(name): _spell(getattr(settings, name))
+        for name in settings.model_fields_set - _BY_CHILD_ENVIRON
+        if settings.source_of(name) == "argument" and getattr(settings, name) is not None
+    }
+    own = {"DAGSTER_HOME": str(dagster_home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
+    return {**settings.child_environ(), **changed, **own}
+
+
+@contextmanager
+def environment(given: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables of this process for the block."""
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _spell(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat() if isinstance(value, date) else str(value)
