@@ -17,7 +17,8 @@ import pyarrow as pa
 from orchestration.broker.dead_letters import utc_text
 from orchestration.contracts import DatasetContract
 from orchestration.errors import InputError
-from orchestration.generator.encode_sql import dead_letters_query, events_query
+from orchestration.generator.drift import family_of
+from orchestration.generator.encode_sql import BAD_TEXT, dead_letters_query, events_query
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,11 @@ class Encoder:
         """Encode one batch whose first row is row `first_row` of the file.
 
         Raises:
-            InputError: a text value is not UTF-8.
+            InputError: DuckDB refuses a value; it is not known to.
         """
+        batch, bad_text = mend_text(batch)
         rows = pa.arange(first_row, first_row + batch.num_rows)
-        source = pa.Table.from_batches([batch]).append_column("__row", rows)
+        source = pa.Table.from_batches([batch]).append_column("__row", rows).append_column(BAD_TEXT, bad_text)
         try:
             encoded = self._run(self._sql, source)
             reasons = encoded["reason"]
@@ -140,6 +142,28 @@ class Encoder:
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the partition of a key: CRC-32 of it, as librdkafka's `consistent` partitioner has it."""
     return zlib.crc32(key) % partitions
+
+
+def mend_text(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array]:
+    """Return the batch with replacement characters for bytes that are no UTF-8, and per row the first such column.
+
+    Parquet files may hold them in text columns; DuckDB's JSON writer turns the whole row into empty text.
+    """
+    bad: list[str | None] = [None] * batch.num_rows
+    for position, name in enumerate(batch.schema.names):
+        column = batch.column(position)
+        if family_of(column.type) != "string":
+            continue
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid:
+            raw = (column.dictionary_decode() if pa.types.is_dictionary(column.type) else column).cast(pa.binary())
+            texts = [None if value is None else value.decode("utf-8", "replace") for value in raw.to_pylist()]
+            for row, (value, text) in enumerate(zip(raw.to_pylist(), texts, strict=True)):
+                if text is not None and text.encode() != value:
+                    bad[row] = bad[row] or name
+            batch = batch.set_column(position, name, pa.array(texts, pa.string()))
+    return batch, pa.array(bad, pa.string())
 
 
 def text_bytes(column: pa.ChunkedArray) -> list[bytes]:

@@ -10,6 +10,9 @@ from orchestration.contracts import Column, DatasetContract
 from orchestration.generator.drift import family_of
 from orchestration.sql import quote_duckdb, quote_literal
 
+BAD_TEXT = "__bad_text"
+"""Column of `source`: name of the row's first column whose text is not UTF-8, null if there is none."""
+
 _INTEGERS = {"INT": (-(2**31), 2**31 - 1), "BIGINT": (-(2**63), 2**63 - 1)}
 _ARROW_INTEGERS = {"int8", "int16", "int32", "uint8", "uint16"}
 _FLOAT_MAX = 3.4028234663852886e38
@@ -130,12 +133,12 @@ def refusals(column: Column, kind: pa.DataType, check_contract: bool = True) -> 
 
 
 def _reason(contract: DatasetContract, schema: pa.Schema, check_contract: bool) -> str:
-    whens = "".join(
+    whens = f"\n    WHEN {BAD_TEXT} IS NOT NULL THEN {BAD_TEXT} || ' is not UTF-8 text'" + "".join(
         f"\n    WHEN {condition} THEN {quote_literal(reason)}"
         for column in contract.columns
         for condition, reason in refusals(column, schema.field(column.name).type, check_contract)
     )
-    return f"CASE{whens}\nEND" if whens else "NULL::VARCHAR"
+    return f"CASE{whens}\nEND"
 
 
 def _header(identity: str) -> str:

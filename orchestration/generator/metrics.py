@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
@@ -39,7 +38,7 @@ class RunMetrics(BaseModel):
     data_path: str
     produced_at: str
     run_id: str
-    files: Sequence[str] = ()
+    files: tuple[str, ...] = ()
 
 
 def write_metrics(path: Path, metrics: RunMetrics) -> None:

@@ -121,6 +121,10 @@ class Pacer:
         self._event_last_us = due
         self.wait(self._wall_zero + (due - self._event_zero_us) / 1e6 / self.speed_factor)
         reached_us = self._event_zero_us + (self.clock() - self._wall_zero) * self.speed_factor * 1e6
-        end = bisect_right(times, reached_us, start + 1, stop, key=lambda time_us: time_us or 0)
+        end = bisect_right(times, reached_us, start + 1, stop, key=_or_never)
         self._event_last_us = max(self._event_last_us, times[end - 1] or 0)
         return end
+
+
+def _or_never(time_us: int | None) -> float:
+    return float("inf") if time_us is None else time_us

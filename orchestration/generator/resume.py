@@ -31,7 +31,7 @@ Part of the resume protocol: a change of it must not meet a half-landed file.
 """
 
 _FIRST_LOOK = 2_000
-_GROWTH = 8
+_GROWTH = 4
 _STABLE_LOOKS = 4
 
 ReadRecords = Callable[[Mapping[int, tuple[int, int]]], Iterable[list[Record]]]

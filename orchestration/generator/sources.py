@@ -66,14 +66,14 @@ class SourceFile:
 def _readable(source: SourceFile) -> Iterator[None]:
     try:
         yield
-    except pa.ArrowInvalid as error:
-        raise InputError(
-            f"{source.path} is not a readable Parquet file: {' '.join(str(error).split())[:200]}",
-            hint="no event of it was sent after this point; give a Parquet file, or repair it",
-        ) from error
-    except OSError as error:
-        # Damaged pages come as plain OSError from Arrow, the operating system's own have an errno.
-        what = error.strerror or " ".join(str(error).split())[:200]
+    except (pa.ArrowInvalid, OSError) as error:
+        what = " ".join((getattr(error, "strerror", None) or str(error)).split())[:200]
+        # Arrow has damaged pages as OSError too; the operating system's own have an errno.
+        is_damaged = getattr(error, "errno", None) is None and isinstance(source.filesystem, fs.LocalFileSystem)
+        if is_damaged or isinstance(error, pa.ArrowInvalid):
+            raise InputError(
+                f"{source.path} is not a readable Parquet file: {what}", hint="give a Parquet file, or repair it"
+            ) from error
         raise InputError(f"{source.path} cannot be read: {what}", hint="check the file and its permissions") from error
 
 
