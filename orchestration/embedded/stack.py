@@ -87,7 +87,7 @@ class Stack:
             PortInUseError: a port belongs to another process.
         """
         progress = _Progress(on_event)
-        with _disk_errors(self.instance_dir), self._lock(on_wait):
+        with map_disk_errors(self.instance_dir), self._lock(on_wait):
             was_running, ended = self.supervisor.is_alive(), 0
             if was_running:
                 self._start(TITLES, progress)
@@ -254,7 +254,7 @@ def check_name(name: str) -> None:
 
 
 @contextmanager
-def _disk_errors(instance_dir: Path) -> Iterator[None]:
+def map_disk_errors(instance_dir: Path) -> Iterator[None]:
     """Turn a full disk or a folder that cannot be written into one line."""
     try:
         yield
