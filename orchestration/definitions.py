@@ -1,0 +1,25 @@
+"""The code location: assembles `defs`, no logic. Loads with no service, no network and no environment."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from orchestration.contracts import list_datasets, load_contract
+from orchestration.dbt_plugin.manifest import ensure_manifest
+from orchestration.defs.assets import build_assets
+from orchestration.defs.checks import build_checks
+from orchestration.defs.dbt_nodes import read_project
+from orchestration.defs.jobs import JOBS
+from orchestration.defs.resources import KEY, MillraceSettings
+from orchestration.defs.schedules import SCHEDULES
+from orchestration.settings import Settings
+
+_contracts = [load_contract(name) for name in list_datasets()]
+
+defs = dg.Definitions(
+    assets=build_assets(_contracts, read_project(ensure_manifest(Settings()))),
+    asset_checks=[check for contract in _contracts for check in build_checks(contract)],
+    jobs=JOBS,
+    schedules=SCHEDULES,
+    resources={KEY: MillraceSettings()},
+)
