@@ -14,25 +14,6 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "millrace"
 TOOLS = ["sh", "dirname", "readlink", "cksum", "tr", "df", "awk", "cmp", "ln", "mkdir", "rm", "mv", "cp", "sed"]
 TOOLS += ["uname", "cat", "env", "chmod"]
-    "sh",
-    "dirname",
-    "readlink",
-    "cksum",
-    "tr",
-    "df",
-    "awk",
-    "cmp",
-    "ln",
-    "mkdir",
-    "rm",
-    "mv",
-    "cp",
-    "sed",
-    "uname",
-    "cat",
-    "env",
-    "chmod",
-]
 REAL_PYTHON = f"3.12 glibc {sys.executable}"
 # Makes an environment whose python only shows what it was called with.
 FAKE_UV = """#!/bin/sh
