@@ -13,12 +13,13 @@ from pathlib import Path
 import psutil
 
 from orchestration import locking
-from orchestration.embedded import flink_cluster, kafka
+from orchestration.embedded import flink_cluster, kafka, ports
 from orchestration.embedded.plan import make_plan
 from orchestration.embedded.readiness import LOOKS
 from orchestration.embedded.supervisor import ServerState, Supervisor, config_text, end_leftovers, our_processes
 from orchestration.errors import StackError
 from orchestration.settings import Settings
+from orchestration.settings.envfile import read_env_file
 from orchestration.waiting import Backoff, WaitTimeoutError, wait_for
 
 TITLES = {
@@ -90,24 +91,31 @@ class Stack:
         with map_disk_errors(self.instance_dir), self._lock(on_wait):
             was_running, ended = self.supervisor.is_alive(), 0
             if was_running:
+                check_same_ports(self.settings)
                 self._start(TITLES, progress)
             else:
-                ended = end_leftovers(self.instance_dir)
+                ended = end_leftovers(self.instance_dir, only_servers=True)
                 self._start_anew(progress)
             return UpResult(self.settings, self.status(), progress.seconds, was_running, ended)
 
     def down(self) -> int:
         """Stop all servers in the reverse order of starting; returns how many processes were ended. Idempotent."""
         with self._lock():
-            if not self.supervisor.is_alive():
-                return end_leftovers(self.instance_dir)
-            running = [name for name, state in self.supervisor.states().items() if state.is_running]
-            with ThreadPoolExecutor(len(TITLES)) as pool:
-                # The broker and the catalog go last: what still writes may finish.
-                for group in ({"gateway", "taskmanager", "jobmanager"}, {"kafka", "catalog"}):
-                    list(pool.map(self.supervisor.stop, [name for name in running if name in group]))
-            self.supervisor.shutdown()
-            return len(running) + 1 + end_leftovers(self.instance_dir)
+            ended = self._stop_supervised() if self.supervisor.is_alive() else 0
+            ended += end_leftovers(self.instance_dir)
+            if self.settings.instance == "default":
+                # It takes its ports from the settings at each start; only other instances keep theirs.
+                self.settings.stack_env_path.unlink(missing_ok=True)
+            return ended
+
+    def _stop_supervised(self) -> int:
+        running = [name for name, state in self.supervisor.states().items() if state.is_running]
+        with ThreadPoolExecutor(len(TITLES)) as pool:
+            # The broker and the catalog go last: what still writes may finish.
+            for group in ({"gateway", "taskmanager", "jobmanager"}, {"kafka", "catalog"}):
+                list(pool.map(self.supervisor.stop, [name for name in running if name in group]))
+        self.supervisor.shutdown()
+        return len(running) + 1
 
     def restart(self, name: str, on_event: OnEvent | None = None) -> None:
         """Stop one server and start it again; returns when it answers.
@@ -245,6 +253,21 @@ class _Progress:
     def tell(self, server: str, state: str, detail: str = "") -> None:
         if self._on_event:
             self._on_event(Event(server, state, self.seconds, detail))
+
+
+def check_same_ports(settings: Settings) -> None:
+    """Refuse settings that look for a running stack elsewhere than it is.
+
+    Raises:
+        StackError: names the first endpoint that differs.
+    """
+    running = read_env_file(settings.stack_env_path)
+    for name, value in ports.endpoints(settings).items():
+        if name != "UI_PORT" and running.get(name, value) != value:
+            raise StackError(
+                f"the running stack {settings.instance} has {name}={running[name]}, the settings say {value}",
+                hint="`millrace down`, then `millrace up` with the new setting; or unset it",
+            )
 
 
 def check_name(name: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from orchestration.embedded.server import INSTANCE_MARK, Server
+from orchestration.embedded.server import INSTANCE_MARK, SERVER_MARK, Server
 from orchestration.errors import StackError
 from orchestration.waiting import WaitTimeoutError, wait_for
 
@@ -211,17 +211,37 @@ def _is_daemon(process: psutil.Process) -> bool:
     return "supervisor.supervisord" in (process.info["cmdline"] or [])
 
 
-def end_leftovers(instance_dir: Path) -> int:
-    """End every process of this instance, the supervisor first (it would restart the others); returns how many."""
+def _is_server(process: psutil.Process) -> bool:
+    return any(argument.startswith(SERVER_MARK) for argument in process.info["cmdline"] or [])
+
+
+def end_leftovers(instance_dir: Path, *, only_servers: bool = False) -> int:
+    """End every process of this instance and their children, the supervisor first (it would restart the others).
+
+    Args:
+        only_servers: spare what else carries the instance's mark, such as Dagster's web server.
+
+    Returns how many processes of the instance there were.
+    """
     found = sorted(our_processes(instance_dir), key=lambda process: not _is_daemon(process))
+    if only_servers:
+        found = [process for process in found if _is_daemon(process) or _is_server(process)]
+    ending = set(found)
     for process in found:
-        if _is_daemon(process):
-            process.kill()
-            process.wait(5)
-        else:
-            process.terminate()
-    _, alive = psutil.wait_procs(found, timeout=10)
+        try:
+            ending.update(process.children(recursive=True))
+            if _is_daemon(process):
+                process.kill()
+                process.wait(5)
+            else:
+                process.terminate()
+        except psutil.NoSuchProcess:
+            continue
+    _, alive = psutil.wait_procs(list(ending), timeout=10)
     for process in alive:
-        process.kill()
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
     psutil.wait_procs(alive, timeout=5)
     return len(found)

@@ -8,7 +8,8 @@ import pytest
 
 from orchestration.embedded import plan, ports
 from orchestration.embedded.ports import PortOwner, env_text, in_use_error, pick_free
-from orchestration.errors import PortInUseError
+from orchestration.embedded.stack import check_same_ports
+from orchestration.errors import PortInUseError, StackError
 from orchestration.settings import Settings, load_settings
 
 
@@ -96,3 +97,12 @@ def test_a_busy_port_stops_before_anything_is_written(tmp_path: Path, monkeypatc
 
 def test_stack_env_is_lines_of_key_and_value() -> None:
     assert env_text({"A": "1", "B": "x y"}).splitlines()[1:] == ["A=1", "B=x y"]
+
+
+def test_settings_that_look_elsewhere_than_the_running_stack_are_refused(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "default")
+    settings.instance_dir.mkdir()
+    settings.stack_env_path.write_text(env_text(ports.endpoints(settings)), encoding="utf-8")
+    check_same_ports(settings_of(tmp_path, "default", UI_PORT="3999"))
+    with pytest.raises(StackError, match="KAFKA_PORT=9092, the settings say 9999"):
+        check_same_ports(settings_of(tmp_path, "default", KAFKA_PORT="9999", BROKER_URL="127.0.0.1:9092"))
