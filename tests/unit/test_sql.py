@@ -66,7 +66,9 @@ def test_plain_identifiers_pass(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "1a", "a-b", "a b", "a.b", "a;b", "a'b", 'a"b', "a`b", "größe", "a" * 129, "a/*b", "${a}", "a\n"], ids=repr
+    "name",
+    ["", "1a", "a-b", "a b", "a.b", "a;b", "a'b", 'a"b', "a`b", "größe", "a" * 129, "a/*b", "${a}", "a\n"],
+    ids=repr,
 )
 def test_other_identifiers_are_refused_by_name(name: str) -> None:
     with pytest.raises(ConfigError) as caught:
