@@ -106,6 +106,7 @@ def format_storage(settings: Settings, jars: Sequence[Path]) -> bool:
                 class_path(jars),
                 "kafka.tools.StorageTool",
                 "format",
+                "--ignore-formatted",
                 f"--cluster-id={cluster_id}",
                 "--config",
                 str(run_dir / "server.properties"),

@@ -26,11 +26,10 @@ _SERVER_PORTS = ("kafka_port", "catalog_port", "flink_rest_port", "flink_sql_gat
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings with the chosen ports, the servers, and the jars of the broker (its storage tool needs them)."""
+    """Settings with the chosen ports, and the servers."""
 
     settings: Settings
     servers: tuple[Server, ...]
-    kafka_jars: tuple[Path, ...]
 
 
 def make_plan(settings: Settings, on_jars: Progress | None = None) -> Plan:
@@ -55,7 +54,7 @@ def make_plan(settings: Settings, on_jars: Progress | None = None) -> Plan:
         catalog_server(settings, [*paths["catalog"], *paths.get("s3", [])]),
         *flink_cluster.flink_servers(settings, flink_jars, inner["jobmanager_rpc"]),
     )
-    return Plan(settings, servers, tuple(paths["kafka"]))
+    return Plan(settings, servers)
 
 
 def check_is_embedded(settings: Settings) -> None:
@@ -110,7 +109,12 @@ def fetch_jars(settings: Settings, on_progress: Progress | None = None) -> dict[
     """Return the jars of each component, fetched and verified."""
     lock = read_lock(settings.platform_dir)
     components = ("kafka", "catalog", "flink", *(["s3"] if settings.storage == "s3" else []))
-    cache = JarCache(settings.cache_dir / "jars")
     wanted: list[Jar] = [jar for component in components for jar in lock[component]]
-    cache.ensure(wanted, on_progress)
-    return {component: [cache.path(jar) for jar in lock[component]] for component in components}
+    JarCache(settings.cache_dir / "jars").ensure(wanted, on_progress)
+    return {component: jar_paths(settings, component) for component in components}
+
+
+def jar_paths(settings: Settings, component: str) -> list[Path]:
+    """Return where the jars of a component are in the cache, in class path order. Fetches nothing."""
+    cache = JarCache(settings.cache_dir / "jars")
+    return [cache.path(jar) for jar in read_lock(settings.platform_dir)[component]]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import psutil
 
 from orchestration import locking
 from orchestration.embedded import flink_cluster, kafka, ports
-from orchestration.embedded.plan import make_plan
+from orchestration.embedded.plan import jar_paths, make_plan
 from orchestration.embedded.readiness import LOOKS
 from orchestration.embedded.supervisor import ServerState, Supervisor, config_text, end_leftovers, our_processes
 from orchestration.errors import StackError
@@ -166,35 +167,40 @@ class Stack:
             server.write_files(self.instance_dir)
         self.supervisor.config_path.write_text(config_text(self.instance_dir, plan.servers), encoding="utf-8")
         self.supervisor.start_daemon(flink_cluster.environment(self.settings))
-        self._start(TITLES, progress, before={"kafka": lambda: kafka.format_storage(self.settings, plan.kafka_jars)})
+        self._start(TITLES, progress)
 
-    def _start(
-        self, names: Iterable[str], progress: _Progress, before: dict[str, Callable[[], object]] | None = None
-    ) -> None:
+    def _start(self, names: Iterable[str], progress: _Progress) -> None:
         """Start servers side by side, each after the ones it needs; returns when all are ready."""
         futures: dict[str, Future[None]] = {}
+        given_up = threading.Event()
 
         def bring_up(name: str) -> None:
             if needed := futures.get(_AFTER.get(name, "")):
                 needed.result()
-            if before and name in before:
-                before[name]()
+            if name == "kafka":
+                kafka.format_storage(self.settings, jar_paths(self.settings, "kafka"))
             self.supervisor.start(name)
             progress.tell(name, "starting")
-            self._wait_ready(name)
+            self._wait_ready(name, given_up)
             progress.tell(name, "ready")
 
         with ThreadPoolExecutor(len(TITLES)) as pool:
-            for name in names:
-                futures[name] = pool.submit(bring_up, name)
-            for future in futures.values():
-                future.result()
+            try:
+                for name in names:
+                    futures[name] = pool.submit(bring_up, name)
+                for future in wait(futures.values(), return_when=FIRST_EXCEPTION).done:
+                    future.result()
+            finally:
+                # After a failure or Ctrl-C nobody waits for the others.
+                given_up.set()
 
-    def _wait_ready(self, name: str) -> None:
+    def _wait_ready(self, name: str, given_up: threading.Event) -> None:
         first_pid: int | None = None
 
         def look() -> tuple[bool | None, object]:
             nonlocal first_pid
+            if given_up.is_set():
+                raise StackError(f"gave up waiting for {TITLES[name]}: another server failed or you interrupted")
             state = self.supervisor.states()[name]
             first_pid = first_pid or state.pid
             if state.has_ended or (state.pid and state.pid != first_pid):
@@ -215,7 +221,8 @@ class Stack:
             lines = self.log_path(name).read_text(encoding="utf-8", errors="replace").splitlines()[-200:]
         except FileNotFoundError:
             return "it wrote no log"
-        telling = [line for line in lines if "Exception" in line or "Error" in line or "Caused by" in line]
+        named = [line for line in lines if "Exception" in line or "Error" in line]
+        telling = [line for line in named if not line.lstrip().startswith("at ")]
         return (telling or lines or ["its log is empty"])[-1].strip()
 
     def _status(self, name: str, state: ServerState | None) -> ServerStatus:
