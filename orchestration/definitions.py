@@ -7,6 +7,7 @@ import dagster as dg
 from orchestration.contracts import list_datasets, load_contract
 from orchestration.dbt_plugin.manifest import ensure_manifest
 from orchestration.defs.assets import build_assets
+from orchestration.defs.assets.gold import build_source_checks
 from orchestration.defs.checks import build_checks
 from orchestration.defs.dbt_nodes import read_project
 from orchestration.defs.jobs import JOBS
@@ -15,10 +16,14 @@ from orchestration.defs.schedules import SCHEDULES
 from orchestration.settings import Settings
 
 _contracts = [load_contract(name) for name in list_datasets()]
+_project = read_project(ensure_manifest(Settings()))
 
 defs = dg.Definitions(
-    assets=build_assets(_contracts, read_project(ensure_manifest(Settings()))),
-    asset_checks=[check for contract in _contracts for check in build_checks(contract)],
+    assets=build_assets(_contracts, _project),
+    asset_checks=[
+        *(check for contract in _contracts for check in build_checks(contract)),
+        *build_source_checks(_project),
+    ],
     jobs=JOBS,
     schedules=SCHEDULES,
     resources={KEY: MillraceSettings()},

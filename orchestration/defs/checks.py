@@ -5,7 +5,7 @@ counting the tables, in one step a layer, which can also be run alone. A blockin
 the next layer; a failed check that does not block leaves the run green and the asset red.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -188,7 +188,7 @@ def _judge_filled(check: Check, rows: int, settings: "Settings") -> dg.AssetChec
 # --- looking ----------------------------------------------------------------------------------------------------------
 
 
-def count_restarts(settings: "Settings", jobs: "Iterable[JobResult]") -> int:
+def count_restarts(settings: "Settings", jobs: "Sequence[JobResult]") -> int:
     """Return how often finished jobs recovered from a failure.
 
     Flink's `numRestarts` is a metric and goes with the job; its exception history stays, one entry a recovery.
@@ -197,6 +197,8 @@ def count_restarts(settings: "Settings", jobs: "Iterable[JobResult]") -> int:
     from orchestration.flink.rest import FlinkRest
 
     restarts = 0
+    if not jobs:
+        return restarts
     with FlinkRest(settings.flink_rest_url, timeout_s=settings.http_timeout_s) as rest:
         for job in jobs:
             try:

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+Key = tuple[str, ...]
+"""Path of an asset key."""
+
 _BUILT = frozenset({"model", "seed", "snapshot"})
 
 
@@ -28,8 +31,8 @@ class DbtAsset:
     unique_id: str
     name: str
     kind: str
-    key: tuple[str, ...]
-    parents: tuple[tuple[str, ...], ...]
+    key: Key
+    parents: tuple[Key, ...]
     description: str = ""
     materialized: str = ""
     columns: tuple[tuple[str, str, str], ...] = ()
@@ -52,8 +55,8 @@ class DbtCheck:
 
     unique_id: str
     name: str
-    key: tuple[str, ...]
-    also_reads: tuple[tuple[str, ...], ...] = ()
+    key: Key
+    also_reads: tuple[Key, ...] = ()
     description: str = ""
 
 
@@ -63,7 +66,17 @@ class DbtProject:
 
     assets: tuple[DbtAsset, ...]
     checks: tuple[DbtCheck, ...]
-    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    sources: Mapping[str, Key] = field(default_factory=dict[str, Key])
+
+    @property
+    def model_checks(self) -> tuple[DbtCheck, ...]:
+        """Tests of models and seeds."""
+        return tuple(check for check in self.checks if check.key not in self.sources.values())
+
+    @property
+    def source_checks(self) -> tuple[DbtCheck, ...]:
+        """Tests of sources, which other steps write."""
+        return tuple(check for check in self.checks if check.key in self.sources.values())
 
 
 def read_project(manifest: Path) -> DbtProject:
@@ -91,11 +104,11 @@ def parse_manifest(manifest: Mapping[str, Any]) -> DbtProject:
     )
 
 
-def _key(node: Mapping[str, Any]) -> tuple[str, ...]:
+def _key(node: Mapping[str, Any]) -> Key:
     return node["schema"], node.get("alias") or node["name"]
 
 
-def _asset(node: Mapping[str, Any], keys: Mapping[str, tuple[str, ...]]) -> DbtAsset:
+def _asset(node: Mapping[str, Any], keys: Mapping[str, Key]) -> DbtAsset:
     config: Mapping[str, Any] = node["config"]
     meta: Mapping[str, Any] = config.get("meta") or {}
     return DbtAsset(
@@ -119,11 +132,11 @@ def _asset(node: Mapping[str, Any], keys: Mapping[str, tuple[str, ...]]) -> DbtA
     )
 
 
-def _check(node: Mapping[str, Any], keys: Mapping[str, tuple[str, ...]]) -> DbtCheck | None:
+def _check(node: Mapping[str, Any], keys: Mapping[str, Key]) -> DbtCheck | None:
     """Return the test as a check of the node it is attached to, else of the only one it reads; None without one."""
     parents = [keys[one] for one in _reads(node) if one in keys]
     attached = keys.get(node.get("attached_node") or "")
-    tested: Sequence[tuple[str, ...]] = [attached] if attached else parents
+    tested: Sequence[Key] = [attached] if attached else parents
     if not tested:
         return None
     return DbtCheck(
@@ -135,7 +148,7 @@ def _check(node: Mapping[str, Any], keys: Mapping[str, tuple[str, ...]]) -> DbtC
     )
 
 
-def _parents(node: Mapping[str, Any], keys: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+def _parents(node: Mapping[str, Any], keys: Mapping[str, Key]) -> tuple[Key, ...]:
     return tuple(sorted({keys[one] for one in _reads(node) if one in keys}))
 
 

@@ -64,7 +64,7 @@ def silver_schema(contract: DatasetContract) -> dg.TableSchema:
 
 def landing_metadata(results: Sequence[LandingResult]) -> Metadata:
     """Return the numbers of a landing: `dagster/row_count` counts the events that the files now have on the topic."""
-    seconds = sum(result.seconds for result in results)
+    seconds = sum((result.seconds for result in results), 0.0)
     sent = sum(result.sent + result.dead_lettered_now for result in results)
     files = [
         {

@@ -65,7 +65,7 @@ def build_landing(contract: DatasetContract) -> dg.AssetsDefinition:
                     active,
                     source,
                     again=config.again,
-                    run_id=context.run_id,
+                    run_id=context.run.run_id,
                     on_progress=lambda progress: say(describe(progress)),
                     on_wait=say,
                 )

@@ -1,0 +1,83 @@
+"""The code location as it ships: its graph, and that loading it touches nothing outside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+from orchestration.definitions import defs
+from orchestration.naming import BATCH_JOB, SILVER_JOB
+from tests.graph.graph_text import graph_text
+
+REPO = Path(__file__).resolve().parents[2]
+SNAPSHOT = Path(__file__).with_name("asset_graph.txt")
+
+_PROBE = textwrap.dedent(
+    """
+    import os, socket, sys
+
+    read = []
+
+    class Watched(type(os.environ)):
+        def __getitem__(self, key):
+            caller = sys._getframe(1)
+            while caller.f_code.co_filename.endswith(("os.py", "_collections_abc.py")):
+                caller = caller.f_back
+            if "orchestration" in caller.f_code.co_filename:
+                read.append(key)
+            return super().__getitem__(key)
+
+    os.environ.__class__ = Watched
+
+    def refuse(*_, **__):
+        raise AssertionError("a socket was opened while definitions loaded")
+
+    socket.socket.connect = refuse
+    socket.create_connection = refuse
+    import orchestration.definitions as location
+
+    location.defs.get_repository_def().load_all_definitions()
+    heavy = {"dbt", "dagster_dbt", "duckdb", "pyiceberg", "confluent_kafka", "pyarrow"} & set(sys.modules)
+    assert not read, f"read from the environment: {read}"
+    assert not heavy, f"imported while definitions loaded: {sorted(heavy)}"
+    """
+)
+
+
+def test_the_graph_is_the_one_that_was_agreed_on() -> None:
+    found = graph_text(defs)
+    wanted = SNAPSHOT.read_text(encoding="utf-8")
+    assert found == wanted, f"if it is meant: python tests/graph/graph_text.py > {SNAPSHOT.relative_to(REPO)}"
+
+
+def test_definitions_load_without_service_network_or_environment(tmp_path: Path) -> None:
+    # The manifest is parsed ahead, which the import above has seen to; parsing needs the environment of a process.
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE],
+        cwd=REPO,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_jobs_run_in_one_process_and_the_schedule_is_off() -> None:
+    repository = defs.get_repository_def()
+    assert {name: repository.get_job(name).executor_def.name for name in (BATCH_JOB, SILVER_JOB)} == {
+        BATCH_JOB: "in_process",
+        SILVER_JOB: "in_process",
+    }
+    (schedule,) = repository.schedule_defs
+    assert (schedule.job_name, schedule.cron_schedule) == (SILVER_JOB, "*/15 * * * *")
+    assert schedule.default_status.value == "STOPPED"
+
+
+def test_every_writer_of_a_table_has_a_pool_of_its_own() -> None:
+    graph = defs.resolve_asset_graph()
+    without = [key.to_user_string() for key in graph.get_all_asset_keys() if not graph.get(key).pools]
+    assert without == []
