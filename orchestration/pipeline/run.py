@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
+from importlib import import_module
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
 
@@ -14,9 +16,10 @@ from pydantic import SecretStr
 
 from orchestration.contracts import DatasetContract
 from orchestration.contracts.resolve import active_contract
+from orchestration.dagster_home import prepare_dagster_home
 from orchestration.naming import BATCH_JOB, landing_key, table_key
 from orchestration.pipeline.recorder import MODELS_STEP, OnNote, Recorder, step_of
-from orchestration.pipeline.report import RunReport
+from orchestration.pipeline.report import Note, RunReport
 from orchestration.settings import Settings
 from orchestration.settings.names import env_name
 
@@ -25,8 +28,6 @@ _BY_CHILD_ENVIRON = frozenset({"profile", "instance", "state_dir", "repo_root"})
 
 def dagster_environment(settings: Settings) -> dict[str, str]:
     """Return this process's environment for Dagster's processes: the same instance and profile, its home prepared."""
-    from orchestration.defs.home import prepare_dagster_home
-
     return {**os.environ, **variables(settings, prepare_dagster_home(settings))}
 
 
@@ -50,8 +51,6 @@ def run_batch(
         RunFailedError: a step failed; message, hint and exit code are the step's.
         KeyboardInterrupt: the run was cancelled, and is over.
     """
-    from orchestration.defs.home import prepare_dagster_home
-
     contract = active_contract(settings)
     with environment(variables(settings, prepare_dagster_home(settings))):
         # Dagster reads DAGSTER_HOME, and our resource the settings, from this environment.
@@ -62,7 +61,7 @@ def run_batch(
         job = defs.resolve_job_def(BATCH_JOB)
         run_id = str(uuid4())
         with DagsterInstance.get() as instance:
-            recorder = Recorder(instance, contract, settings.gold_path, on_note)
+            recorder = Recorder(instance, contract, settings.gold_path, _warming(on_note))
             instance.add_event_listener(run_id, recorder.take)
             result = job.execute_in_process(
                 run_config=run_config(contract, source=source, again=again, full_refresh=full_refresh),
@@ -104,6 +103,28 @@ def variables(settings: Settings, dagster_home: Path) -> dict[str, str]:
     }
     own = {"DAGSTER_HOME": str(dagster_home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
     return {**settings.child_environ(), **changed, **own}
+
+
+def _warming(on_note: OnNote | None) -> OnNote:
+    """Return `on_note`, which also starts loading dbt when bronze or silver first says something.
+
+    dbt takes 3 s of processor time to import, and this process does nothing while it waits for a Flink job.
+    """
+    started = Event()
+
+    def take(note: Note) -> None:
+        if on_note is not None:
+            on_note(note)
+        if note.stage in ("bronze", "silver") and note.text != "started" and not started.is_set():
+            started.set()
+            Thread(target=_import_dbt, name="import dbt", daemon=True).start()
+
+    return take
+
+
+def _import_dbt() -> None:
+    for module in ("dbt.cli.main", "dbt.adapters.duckdb"):
+        import_module(module)
 
 
 @contextmanager
