@@ -60,6 +60,9 @@ def run_insert(
         "parallelism.default": str(settings.flink_parallelism),
         "table.local-time-zone": "UTC",
         "table.dml-sync": "false",
+        # Iceberg's committer keeps no state in batch: restarted after its commit it would commit again. We repeat the
+        # run instead, from where the table stands.
+        "restart-strategy.type": "none",
     }
     with (
         GatewayClient(settings.flink_sql_gateway_url) as gateway,
