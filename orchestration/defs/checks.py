@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from orchestration.contracts import DatasetContract
-from orchestration.defs.assets.naming import table_asset
 from orchestration.defs.failure import failures
+from orchestration.defs.keys import table_asset
 from orchestration.defs.resources import MillraceSettings
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import dagster as dg
 
 from orchestration.errors import MillraceError
 
-RETRIES = dg.RetryPolicy(max_retries=2, delay=3, backoff=dg.Backoff.EXPONENTIAL)
+RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 """For retryable errors. Long enough for a killed server of the embedded stack to come back."""
 
 

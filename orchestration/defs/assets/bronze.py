@@ -5,9 +5,9 @@ from time import monotonic
 import dagster as dg
 
 from orchestration.contracts import DatasetContract
-from orchestration.defs.assets.naming import landing_asset, owners_of, pool_of, table_asset, tags_of
 from orchestration.defs.checks import RESTARTS, count_restarts, judge_restarts
 from orchestration.defs.failure import failures
+from orchestration.defs.keys import landing_asset, owners_of, pool_of, table_asset, tags_of
 from orchestration.defs.metadata import bronze_metadata, bronze_schema
 from orchestration.defs.resources import MillraceSettings
 

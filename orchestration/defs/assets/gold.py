@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from orchestration.defs.assets.naming import GOLD_POOL, owners_of
 from orchestration.defs.dbt_nodes import DbtAsset, DbtCheck, DbtProject, Key
 from orchestration.defs.dbt_results import (
     check_result,
@@ -18,6 +17,7 @@ from orchestration.defs.dbt_results import (
     raise_failed,
 )
 from orchestration.defs.failure import failures
+from orchestration.defs.keys import GOLD_POOL, owners_of
 from orchestration.defs.resources import MillraceSettings
 
 if TYPE_CHECKING:

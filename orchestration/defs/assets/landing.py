@@ -7,9 +7,9 @@ import dagster as dg
 from pydantic import Field
 
 from orchestration.contracts import DatasetContract
-from orchestration.defs.assets.naming import landing_asset, owners_of, pool_of, tags_of
 from orchestration.defs.checks import LANDING_CHECKS, judge_landing
 from orchestration.defs.failure import failures
+from orchestration.defs.keys import landing_asset, owners_of, pool_of, tags_of
 from orchestration.defs.metadata import event_schema, landing_metadata
 from orchestration.defs.resources import MillraceSettings
 from orchestration.errors import InputError

@@ -8,9 +8,9 @@ import dagster as dg
 from pydantic import Field
 
 from orchestration.contracts import DatasetContract
-from orchestration.defs.assets.naming import owners_of, pool_of, table_asset, tags_of
 from orchestration.defs.checks import RESTARTS, count_restarts, judge_restarts
 from orchestration.defs.failure import failures
+from orchestration.defs.keys import owners_of, pool_of, table_asset, tags_of
 from orchestration.defs.metadata import rejected_metadata, rejected_schema, silver_metadata, silver_schema
 from orchestration.defs.resources import MillraceSettings
 
