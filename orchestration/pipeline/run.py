@@ -23,6 +23,8 @@ from orchestration.pipeline.report import Note, RunReport
 from orchestration.settings import Settings
 from orchestration.settings.names import env_name
 
+_UI_TAG = {".dagster/repository": "__repository__@orchestration.definitions"}
+"""By it the UI lists a run that no daemon launched under the job's own page."""
 _BY_CHILD_ENVIRON = frozenset({"profile", "instance", "state_dir", "repo_root"})
 
 
@@ -67,7 +69,7 @@ def run_batch(
                 run_config=run_config(contract, source=source, again=again, full_refresh=full_refresh),
                 instance=instance,
                 run_id=run_id,
-                tags={"millrace/started_by": "cli"},
+                tags={"millrace/started_by": "cli", **_UI_TAG},
                 raise_on_error=False,
             )
     if recorder.was_interrupted:
