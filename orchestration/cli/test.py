@@ -58,7 +58,7 @@ def clean_environment(environment: dict[str, str]) -> dict[str, str]:
     from orchestration.settings.names import field_names
 
     foreign = ("DAGSTER_", "DBT_", "MILLRACE_")
-    kept = ("MILLRACE_CACHE",)
+    kept = ("MILLRACE_CACHE", "MILLRACE_TEST_STACK", "MILLRACE_NO_BROWSER", "MILLRACE_KEEP_SCREENSHOT")
     settings = set(field_names(Settings.model_fields))
     return {
         name: value
