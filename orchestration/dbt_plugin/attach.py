@@ -132,6 +132,23 @@ def connect(settings: Settings, read_only: bool = True) -> duckdb.DuckDBPyConnec
     return conn
 
 
+def connect_catalog(settings: Settings) -> duckdb.DuckDBPyConnection:
+    """Return a connection in memory with only the catalog attached, read-only: it works while gold is being written.
+
+    Raises:
+        ConfigError, UnreachableError, CatalogError, StackError: as `attach_lakehouse`.
+    """
+    import duckdb
+
+    conn = duckdb.connect(":memory:")
+    try:
+        attach_lakehouse(conn, settings, read_only=True)
+    except BaseException:
+        conn.close()
+        raise
+    return conn
+
+
 def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     import duckdb
 

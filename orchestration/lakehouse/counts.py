@@ -10,7 +10,7 @@ from orchestration.broker.offsets import try_log_offsets
 from orchestration.catalog import find_table, open_catalog
 from orchestration.catalog.progress import BronzeMark, read_mark
 from orchestration.contracts import DatasetContract
-from orchestration.dbt_plugin.attach import connect
+from orchestration.dbt_plugin.attach import connect_catalog
 from orchestration.errors import CatalogError
 from orchestration.lakehouse.quality import verdict
 from orchestration.naming import CATALOG
@@ -69,7 +69,7 @@ def count_layers(settings: Settings, contract: DatasetContract) -> Counts:
     mark = (read_mark(bronze_table, BronzeMark) if bronze_table is not None else None) or BronzeMark()
     on_topic = sum(span.end for span in (try_log_offsets(settings, contract.topic) or {}).values())
     dead_lettered = sum(span.end for span in (try_log_offsets(settings, contract.dlq_topic) or {}).values())
-    with connect(settings) as connection:
+    with connect_catalog(settings) as connection:
         bronze = accepted = distinct = silver = rejected = 0
         if bronze_table is not None:
             bronze, accepted, distinct = _read(connection, tables.bronze, _bronze_query(contract))

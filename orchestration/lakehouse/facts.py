@@ -10,7 +10,7 @@ from orchestration.catalog import find_table, open_catalog
 from orchestration.catalog.progress import BronzeMark, SilverMark, read_mark
 from orchestration.catalog.snapshots import added_rows, current_id, snapshots_after
 from orchestration.contracts import DatasetContract
-from orchestration.dbt_plugin.attach import connect
+from orchestration.dbt_plugin.attach import connect_catalog
 from orchestration.naming import CATALOG
 from orchestration.settings import Settings
 from orchestration.sql import quote_duckdb, split_table
@@ -101,7 +101,7 @@ def count_unrefined(settings: Settings, contract: DatasetContract) -> int | None
 
 def _first_row(settings: Settings, table: str, select: str) -> tuple[int, ...]:
     source = ".".join(quote_duckdb(part) for part in (CATALOG, *split_table(table)))
-    with connect(settings) as connection:
+    with connect_catalog(settings) as connection:
         row = connection.execute(f"{select} FROM {source}").fetchone()
     assert row is not None
     return tuple(int(value) for value in row)
