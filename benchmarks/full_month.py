@@ -73,7 +73,9 @@ def main() -> None:
             )
         best = {name: max(run["rows_per_s"] for run in runs) for name, runs in stages.items()}
         load = os.getloadavg()[0]
-        print(json.dumps({"rows": options.rows, "cores": os.cpu_count(), "load_1m": load, "best": best, "runs": stages}))
+        print(
+            json.dumps({"rows": options.rows, "cores": os.cpu_count(), "load_1m": load, "best": best, "runs": stages})
+        )
     finally:
         if not options.keep:
             stack.down()
