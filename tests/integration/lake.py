@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -225,3 +226,10 @@ def await_slot(stack: Stack) -> None:
         return (True if is_running and ready else None), seen
 
     wait_for(look, what="the TaskManager to come back", timeout_s=COMES_BACK_S, backoff=Backoff(0.2, 0.5))
+
+
+def closed_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
