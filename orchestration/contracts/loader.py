@@ -35,7 +35,8 @@ def load_contract(name: str, datasets_dir: Path = DATASETS_DIR) -> DatasetContra
         raise ContractError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'contract'}: {item['msg']}" for item in error.errors()
+            f"{'.'.join(map(str, item['loc'])) or 'contract'}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors()
         )
         raise ContractError(
             f"{path} breaks the contract's own rules: {problems}",

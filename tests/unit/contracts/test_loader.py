@@ -39,6 +39,9 @@ def test_folders_with_an_underscore_are_not_datasets(tmp_path: Path) -> None:
         pytest.param("", "breaks the contract's own rules", id="empty"),
         pytest.param(yaml.safe_dump(tiny_raw(name="trips")), "calls itself 'trips'", id="another name"),
         pytest.param(yaml.safe_dump(tiny_raw(topic="a b")), "topic", id="a wrong field is named"),
+        pytest.param(
+            yaml.safe_dump(tiny_raw(key_field="nix")), "contract: key_field names 'nix'", id="a wrong reference"
+        ),
     ],
 )
 def test_a_file_that_is_no_contract_is_named(tmp_path: Path, text: str, complaint: str) -> None:
