@@ -1,8 +1,8 @@
 -- Purpose: keep the rows that a quality rule refused, with the rule's name.
--- Reads:   the judged bronze rows. Writes: the rejected table, append.
+-- Reads:   the judged bronze rows. Writes: the rejected table: appends, or replaces all of it.
 -- Grain:   one row a refused bronze row.
--- Variables: TABLE, COLUMNS, VIEW, NOT_YET_STORED (TRUE, or what leaves out rows that a killed run already stored)
-INSERT INTO ${TABLE}
+-- Variables: INSERT (INSERT INTO or INSERT OVERWRITE), TABLE, COLUMNS, VIEW, NOT_YET_STORED (TRUE, or what leaves out rows that a killed run already stored)
+${INSERT} ${TABLE}
 SELECT
     `rejected_by`,
 ${COLUMNS},

@@ -30,6 +30,7 @@ from orchestration.lakehouse.statements import (
     create_judged,
     create_rejected,
     create_silver,
+    rebuild_rejected,
     rebuild_silver,
     refresh_silver,
     statement_set,
@@ -160,16 +161,18 @@ class _Refresh:
         rejected_by: Mapping[str, int] = {}
         jobs: tuple[JobResult, ...] = ()
         if plan.kind != "up_to_date" and bronze is not None and plan.upto is not None:
-            if plan.kind == "rebuild":
-                rejected = self._clear(silver, rejected)
+            if plan.kind == "rebuild" and silver is not None:
+                # A rebuild that is cut off then starts anew.
+                clear_mark(silver)
             elif plan.after is not None:
                 touched = touched_dates(self._contract, bronze, after=plan.after, upto=plan.upto)
             stored = current_id(rejected) if rejected is not None else None
             jobs = (self._write(plan, touched, silver, rejected, mark),)
             silver, rejected = self._must_find(tables.silver), self._must_find(tables.rejected)
-            rejected_by = _count_by_rule(rejected, after=stored)
             if plan.kind == "rebuild":
                 self._drop_stale(silver, before=current_silver)
+                rejected = self._drop_stale_rejected(rejected, before=stored)
+            rejected_by = _count_by_rule(rejected, after=stored if plan.kind == "refresh" else None)
         if silver is not None and plan.upto is not None:
             write_mark(
                 silver,
@@ -208,13 +211,14 @@ class _Refresh:
         assert plan.upto is not None
         inserts: list[str] = []
         if plan.kind == "rebuild":
-            inserts.append(rebuild_silver(contract))
-        elif touched:
-            inserts.append(refresh_silver(contract, touched))
-        # Snapshots after the mark are of a run that was killed between its commit and its mark.
-        marked = mark.rejected_snapshot_id if mark is not None else None
-        was_cut_off = plan.kind == "refresh" and rejected is not None and current_id(rejected) != marked
-        inserts.append(store_rejected(contract, skip_stored=was_cut_off))
+            inserts += [rebuild_silver(contract), rebuild_rejected(contract)]
+        else:
+            # Snapshots after the mark are of a run that was killed between its commit and its mark.
+            marked = mark.rejected_snapshot_id if mark is not None else None
+            was_cut_off = rejected is not None and current_id(rejected) != marked
+            if touched:
+                inserts.append(refresh_silver(contract, touched))
+            inserts.append(store_rejected(contract, skip_stored=was_cut_off))
         self._say(
             f"reading {plan.bronze_rows:,} bronze rows" + (f", rewriting {len(touched)} partitions" if touched else "")
         )
@@ -232,15 +236,6 @@ class _Refresh:
             state=f"{_version(silver)}|{_version(rejected)}|{plan.kind}|{plan.after}|{contract.fingerprint()}",
         )
 
-    def _clear(self, silver: Table | None, rejected: Table | None) -> Table | None:
-        """Make a rebuild that is cut off start anew, and take away the rejected rows that it will write again."""
-        if silver is not None:
-            clear_mark(silver)
-        if rejected is None or not total_rows(rejected):
-            return rejected
-        rejected.delete(AlwaysTrue())
-        return self._must_find(self._contract.tables.rejected)
-
     def _drop_stale(self, silver: Table, before: int | None) -> None:
         """Delete the partitions that this rebuild gave no row: an overwrite replaces only those that get some.
 
@@ -254,6 +249,13 @@ class _Refresh:
         if stale:
             self._say(f"dropping {len(stale)} partitions that hold no valid row any more")
             silver.delete(In(name, stale))  # pyright: ignore[reportCallIssue]  # built by a metaclass
+
+    def _drop_stale_rejected(self, rejected: Table, before: int | None) -> Table:
+        """Delete the rejected rows of before if this rebuild refused none: an overwrite without rows replaces none."""
+        if current_id(rejected) != before or not total_rows(rejected):
+            return rejected
+        rejected.delete(AlwaysTrue())
+        return self._must_find(self._contract.tables.rejected)
 
     def _must_find(self, name: str) -> Table:
         table = find_table(self._catalog, name)

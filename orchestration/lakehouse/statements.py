@@ -165,13 +165,23 @@ def store_rejected(contract: DatasetContract, *, skip_stored: bool) -> str:
         f"NOT EXISTS (SELECT 1 FROM {table} AS stored WHERE stored.`_kafka_partition` = {JUDGED}.`_kafka_partition` "
         f"AND stored.`_kafka_offset` = {JUDGED}.`_kafka_offset`)"
     )
+    return _rejected(contract, "INSERT INTO", not_stored if skip_stored else "TRUE")
+
+
+def rebuild_rejected(contract: DatasetContract) -> str:
+    """Return the insert that replaces the content of the rejected table; it replaces nothing if no row is refused."""
+    return _rejected(contract, "INSERT OVERWRITE", "TRUE")
+
+
+def _rejected(contract: DatasetContract, insert: str, condition: str) -> str:
     return render(
         "silver/rejected.sql",
         {
-            "TABLE": table,
+            "INSERT": insert,
+            "TABLE": qualified(contract.tables.rejected),
             "COLUMNS": _names(contract.columns),
             "VIEW": JUDGED,
-            "NOT_YET_STORED": not_stored if skip_stored else "TRUE",
+            "NOT_YET_STORED": condition,
         },
     )
 

@@ -124,7 +124,7 @@ def render_all(settings: Settings, contract: DatasetContract) -> list[str]:
         sql.load_bronze(contract, {0: [1]}),
         sql.create_judged(contract, after=None, upto=1),
         sql.create_judged(contract, after=1, upto=2),
-        sql.statement_set([sql.rebuild_silver(contract), sql.store_rejected(contract, skip_stored=False)]),
+        sql.statement_set([sql.rebuild_silver(contract), sql.rebuild_rejected(contract)]),
         sql.statement_set([sql.refresh_silver(contract, [day]), sql.store_rejected(contract, skip_stored=True)]),
     ]
 

@@ -48,6 +48,7 @@ def render_everything(contract: DatasetContract) -> list[str]:
         statements.rebuild_silver(contract),
         statements.refresh_silver(contract, [date(2024, 1, 5)]),
         statements.store_rejected(contract, skip_stored=True),
+        statements.rebuild_rejected(contract),
     ]
     return [
         statements.create_catalog({"type": "iceberg"}),

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 
 import pytest
 
+from orchestration.contracts.models import QualityRule
 from orchestration.generator.sample import sample_expectation
 from orchestration.lakehouse.bronze import BronzeResult
 from orchestration.lakehouse.counts import Counts
@@ -164,3 +166,19 @@ def test_the_window_of_before_gives_the_content_of_before(told: Story) -> None:
     assert widened.silver.kind == "rebuild"
     assert widened.content == rebuilt.content
     assert widened.rejected_by == rebuilt.rejected_by
+
+
+def test_a_rule_that_refuses_all_and_one_that_refuses_none_leave_no_stale_row(
+    settings: Settings, tmp_path: Path
+) -> None:
+    lake = make_lake(settings, tmp_path)
+    lake.land(lake.sample("2024-01", 300))
+    lake.load()
+    crowded = QualityRule(name="crowded", predicate="passenger_count > 100")
+    refused = lake.with_contract(quality_rules=(crowded,)).silver()
+    assert (refused.total_rows, refused.rejected_by) == (0, {"crowded": 300})
+    assert lake.query("SELECT count(*) FROM {silver}") == [(0,)]
+    restored = lake.silver()
+    assert (restored.total_rows, restored.total_rejected, restored.rejected_by) == (300, 0, {})
+    assert lake.rejected_by() == {}
+    lake.drop()

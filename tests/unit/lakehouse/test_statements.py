@@ -291,6 +291,11 @@ def test_rejected_rows_are_appended_with_the_rules_name() -> None:
     assert statements.store_rejected(tiny_contract(), skip_stored=False) == STORE_REJECTED
 
 
+def test_a_rebuild_replaces_the_rejected_rows_in_its_own_commit() -> None:
+    expected = STORE_REJECTED.replace("INSERT INTO", "INSERT OVERWRITE")
+    assert statements.rebuild_rejected(tiny_contract()) == expected
+
+
 def test_rejected_rows_of_a_killed_run_are_not_stored_again() -> None:
     stored = (
         "NOT EXISTS (SELECT 1 FROM `lakehouse`.`silver`.`refused_rides` AS stored WHERE "
