@@ -12,7 +12,7 @@ from orchestration.catalog.progress import BronzeMark, read_mark
 from orchestration.contracts import DatasetContract
 from orchestration.dbt_plugin.attach import connect_catalog
 from orchestration.errors import CatalogError
-from orchestration.lakehouse.quality import verdict
+from orchestration.lakehouse.quality import rule_errors, verdict
 from orchestration.naming import CATALOG
 from orchestration.settings import Settings
 from orchestration.sql import quote_duckdb, split_table
@@ -62,6 +62,7 @@ def count_layers(settings: Settings, contract: DatasetContract) -> Counts:
     Raises:
         UnreachableError: the broker or the catalog does not answer.
         CatalogError: a data file of a table cannot be read; names the table.
+        ContractError: a quality rule fails on a value.
     """
     catalog = open_catalog(settings)
     tables = contract.tables
@@ -98,7 +99,8 @@ def _read(connection: duckdb.DuckDBPyConnection, table: str, select: str) -> tup
     schema, name = split_table(table)
     source = ".".join(quote_duckdb(part) for part in (CATALOG, schema, name))
     try:
-        row = connection.execute(f"{select} FROM {source}").fetchone()
+        with rule_errors(table):
+            row = connection.execute(f"{select} FROM {source}").fetchone()
     except (duckdb.IOException, duckdb.HTTPException) as error:
         raise CatalogError(
             f"{table} cannot be read: {str(error).splitlines()[0]}",
