@@ -18,6 +18,7 @@ from orchestration.contracts import DatasetContract
 from orchestration.contracts.resolve import active_contract
 from orchestration.dagster_home import prepare_dagster_home
 from orchestration.naming import BATCH_JOB, landing_key, table_key
+from orchestration.pipeline.engines import kept_engines
 from orchestration.pipeline.recorder import MODELS_STEP, OnNote, Recorder, step_of
 from orchestration.pipeline.report import Note, RunReport
 from orchestration.settings import Settings
@@ -62,7 +63,7 @@ def run_batch(
 
         job = defs.resolve_job_def(BATCH_JOB)
         run_id = str(uuid4())
-        with DagsterInstance.get() as instance:
+        with kept_engines(), DagsterInstance.get() as instance:
             recorder = Recorder(instance, contract, settings.gold_path, _warming(on_note))
             instance.add_event_listener(run_id, recorder.take)
             result = job.execute_in_process(

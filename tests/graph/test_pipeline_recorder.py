@@ -11,6 +11,7 @@ import pytest
 
 from orchestration.defs.failure import as_dagster
 from orchestration.errors import JobFailedError
+from orchestration.pipeline.engines import kept_engines
 from orchestration.pipeline.recorder import Recorder, step_of
 from orchestration.pipeline.report import Note
 from tests.unit.tiny import tiny_contract
@@ -150,3 +151,27 @@ def test_ctrl_c_in_a_step_cancels_the_run() -> None:
 def test_every_stage_says_that_it_began_and_ended(word: str) -> None:
     notes = run()[2]
     assert [note.stage for note in notes if note.text.startswith(word)] == ["landing", "bronze", "silver", "gold"]
+
+
+def test_a_run_makes_one_engine_a_database_and_leaves_dagster_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dagster._core.storage.event_log.sqlite import sqlite_event_log
+
+    made: list[str] = []
+    real = sqlite_event_log.create_engine
+
+    def count(url: str, **options: Any) -> Any:
+        made.append(url)
+        return real(url, **options)
+
+    monkeypatch.setattr(sqlite_event_log, "create_engine", count)
+    with kept_engines(), dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        dg.materialize([simple], instance=instance)
+    assert len(made) == len(set(made)) > 1
+    assert sqlite_event_log.create_engine is count
+
+
+@dg.asset
+def simple() -> None:
+    """Do nothing."""
