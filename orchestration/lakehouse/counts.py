@@ -9,7 +9,7 @@ import duckdb
 from orchestration.broker.offsets import try_log_offsets
 from orchestration.catalog import find_table, open_catalog
 from orchestration.catalog.progress import BronzeMark, read_mark
-from orchestration.contracts import DatasetContract
+from orchestration.contracts import Column, DatasetContract
 from orchestration.dbt_plugin.attach import connect_catalog
 from orchestration.errors import CatalogError
 from orchestration.lakehouse.quality import rule_errors, verdict
@@ -90,9 +90,15 @@ def count_layers(settings: Settings, contract: DatasetContract) -> Counts:
 
 
 def _bronze_query(contract: DatasetContract) -> str:
-    key = ", ".join(quote_duckdb(name) for name in contract.natural_key)
+    key = ", ".join(_key_field(contract.column(name)) for name in contract.natural_key)
     rule = verdict(contract)
     return f"SELECT count(*), count(*) FILTER ({rule} IS NULL), count(DISTINCT ({key})) FILTER ({rule} IS NULL)"
+
+
+def _key_field(column: Column) -> str:
+    """Return a field of the natural key; text that is NULL counts as empty, as in the surrogate key."""
+    name = quote_duckdb(column.name)
+    return f"COALESCE({name}, '')" if column.bronze == "STRING" else name
 
 
 def _read(connection: duckdb.DuckDBPyConnection, table: str, select: str) -> tuple[int, ...]:

@@ -243,7 +243,13 @@ class _Refresh:
             before: silver's snapshot when the rebuild began.
         """
         name = self._contract.partition.name
-        written = {snapshot.snapshot_id for snapshot in snapshots_after(silver, before) or ()}
+        newer = snapshots_after(silver, before)
+        if newer is None:
+            raise CatalogError(
+                f"{self._contract.tables.silver} was rolled back while it was rebuilt",
+                hint="run again: the rebuild starts anew",
+            )
+        written = {snapshot.snapshot_id for snapshot in newer}
         partitions = silver.inspect.partitions().select(["partition", "last_updated_snapshot_id"]).to_pylist()
         stale = {row["partition"][name] for row in partitions if row["last_updated_snapshot_id"] not in written}
         if stale:

@@ -133,7 +133,7 @@ def rebuild_silver(contract: DatasetContract) -> str:
             "SURROGATE_KEY_VALUE": _surrogate_key(contract),
             "COLUMNS": _lines(_cast(column) for column in contract.columns),
             "PARTITION_VALUE": _partition_value(contract),
-            "KEY": ", ".join(quote_flink(name) for name in _sort_key(contract)),
+            "KEY": ", ".join(_sort_key(contract)),
             "VIEW": JUDGED,
         },
     )
@@ -219,17 +219,28 @@ def _partition_value(contract: DatasetContract) -> str:
 
 
 def _sort_key(contract: DatasetContract) -> list[str]:
-    """Return the natural key, the partition field first.
+    """Return the natural key as SQL, the partition field first; text that is NULL counts as empty, as in the MD5.
 
     Flink's sort compares the first 16 bytes of the key as they are; a time tells more rows apart than a code does.
     """
     first = contract.partition.field
-    return [first, *(name for name in contract.natural_key if name != first)]
+    names = [first, *(name for name in contract.natural_key if name != first)]
+    return [
+        f"COALESCE({quote_flink(name)}, '')" if contract.column(name).bronze == "STRING" else quote_flink(name)
+        for name in names
+    ]
 
 
 def _surrogate_key(contract: DatasetContract) -> str:
-    texts = [f"COALESCE(CAST({quote_flink(name)} AS STRING), '')" for name in contract.natural_key]
-    return "MD5(" + " || '|' || ".join(texts) + ")"
+    return "MD5(" + " || '|' || ".join(_key_text(contract.column(name)) for name in contract.natural_key) + ")"
+
+
+def _key_text(column: Column) -> str:
+    """Return the field as text for the surrogate key, NULL as empty; `|` inside text cannot pass for the separator."""
+    name = quote_flink(column.name)
+    if column.bronze != "STRING":
+        return f"COALESCE(CAST({name} AS STRING), '')"
+    return rf"COALESCE(REPLACE(REPLACE({name}, '\', '\\'), '|', '\|'), '')"
 
 
 def _record_filter(excluded: Mapping[int, Sequence[int]]) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from orchestration.broker.offsets import LogRange
 from orchestration.errors import ConfigError
+from orchestration.contracts import load_contract
 from orchestration.lakehouse import statements
 from tests.unit.tiny import tiny_contract
 
@@ -318,3 +319,11 @@ def test_rejected_rows_of_a_killed_run_are_not_stored_again() -> None:
 )
 def test_several_inserts_are_one_job(inserts: list[str], sql: str) -> None:
     assert statements.statement_set(inserts) == sql
+
+
+def test_text_in_the_natural_key_cannot_pass_for_another_key() -> None:
+    contract = load_contract("taxi").model_copy(update={"natural_key": ("store_and_fwd_flag", "tpep_pickup_datetime")})
+    sql = statements.rebuild_silver(contract)
+    escaped = r"COALESCE(REPLACE(REPLACE(`store_and_fwd_flag`, '\', '\\'), '|', '\|'), '')"
+    assert f"MD5({escaped} || '|' || COALESCE(CAST(`tpep_pickup_datetime` AS STRING), ''))" in sql
+    assert "PARTITION BY `tpep_pickup_datetime`, COALESCE(`store_and_fwd_flag`, '')" in sql
