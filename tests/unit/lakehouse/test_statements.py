@@ -7,8 +7,8 @@ from datetime import date
 import pytest
 
 from orchestration.broker.offsets import LogRange
-from orchestration.errors import ConfigError
 from orchestration.contracts import load_contract
+from orchestration.errors import ConfigError
 from orchestration.lakehouse import statements
 from tests.unit.tiny import tiny_contract
 
