@@ -10,6 +10,7 @@ import pytest
 from pyiceberg.catalog import Catalog
 
 from orchestration.contracts import load_contract
+from orchestration.errors import ContractError
 from orchestration.lakehouse.quality import touched_dates, verdict
 from tests.unit.tables import append, bronze_table
 from tests.unit.tiny import tiny_contract
@@ -57,6 +58,16 @@ def test_only_days_of_new_rows_that_pass_are_touched(iceberg: Catalog) -> None:
     later = append(table, {"start": datetime(2024, 9, 1)})
     assert touched_dates(tiny_contract(), table, after=first, upto=second) == [date(2024, 2, 1), date(2024, 3, 1)]
     assert touched_dates(tiny_contract(), table, after=later, upto=later) == []
+
+
+def test_a_rule_that_fails_on_a_value_is_named_with_the_table_and_the_remedy(iceberg: Catalog) -> None:
+    table = bronze_table(iceberg)
+    first = append(table, {"start": datetime(2024, 1, 1)})
+    second = append(table, {"start": datetime(2024, 1, 2), "note": "x"})
+    broken = tiny_contract(quality_rules=[{"name": "number", "predicate": "CAST(note AS INT) > 0"}])
+    with pytest.raises(ContractError, match=r"cannot be evaluated on bronze\.raw_rides: Conversion Error") as caught:
+        touched_dates(broken, table, after=first, upto=second)
+    assert "TRY_CAST" in (caught.value.hint or "")
 
 
 def test_the_shipped_rules_run_in_duckdb() -> None:
