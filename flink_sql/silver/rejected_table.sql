@@ -11,5 +11,6 @@ ${COLUMNS},
 ) WITH (
     'format-version' = '2',
     'write.format.default' = 'parquet',
-    'write.parquet.compression-codec' = 'snappy'
+    'write.parquet.compression-codec' = 'snappy',
+    'write.parquet.dict-size-bytes' = '65536'
 )

@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS `lakehouse`.`bronze`.`raw_rides` (
 ) WITH (
     'format-version' = '2',
     'write.format.default' = 'parquet',
-    'write.parquet.compression-codec' = 'snappy'
+    'write.parquet.compression-codec' = 'snappy',
+    'write.parquet.dict-size-bytes' = '65536'
 )"""
 
 SILVER = """\
@@ -43,6 +44,7 @@ CREATE TABLE IF NOT EXISTS `lakehouse`.`silver`.`rides` (
     'format-version' = '2',
     'write.format.default' = 'parquet',
     'write.parquet.compression-codec' = 'snappy',
+    'write.parquet.dict-size-bytes' = '65536',
     'write.distribution-mode' = 'none'
 )"""
 
@@ -61,7 +63,8 @@ CREATE TABLE IF NOT EXISTS `lakehouse`.`silver`.`refused_rides` (
 ) WITH (
     'format-version' = '2',
     'write.format.default' = 'parquet',
-    'write.parquet.compression-codec' = 'snappy'
+    'write.parquet.compression-codec' = 'snappy',
+    'write.parquet.dict-size-bytes' = '65536'
 )"""
 
 SOURCE = """\
