@@ -31,7 +31,6 @@ def land(
     run_id: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_wait: Callable[[str], None] | None = None,
-    lock_wait_s: float = 60.0,
 ) -> list[LandingResult]:
     """Send the rows of the files behind `source` to the dataset's topic and return one result a file, sorted by path.
 
@@ -44,7 +43,6 @@ def land(
         run_id: for ledger and metrics; None: a random one.
         on_progress: called about once a second and at each file's end.
         on_wait: called with a sentence if another landing of the dataset is under way.
-        lock_wait_s: how long to wait for that one.
 
     Raises:
         InputError: no file, not Parquet, or its schema drifted. No event was sent.
@@ -63,7 +61,9 @@ def land(
         )
     files = find_sources(settings, source)
     rows_of = check_files(contract, files)
-    with hold(settings.instance_dir / "locks", f"landing.{contract.name}", wait_s=lock_wait_s, on_wait=on_wait):
+    with hold(
+        settings.instance_dir / "locks", f"landing.{contract.name}", wait_s=settings.lock_timeout_s, on_wait=on_wait
+    ):
         main, dead = ensure_topics(settings, contract)
         results: list[LandingResult] = []
         with EventProducer(settings) as producer:

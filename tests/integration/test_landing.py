@@ -275,7 +275,7 @@ def test_a_landing_that_cannot_wait_is_refused_with_the_holder(own: Settings, tm
         hold(own.instance_dir / "locks", "landing.taxi", wait_s=60),
         pytest.raises(BusyError, match=f"in use by process {os.getpid()}"),
     ):
-        land(own, CONTRACT, str(tmp_path), lock_wait_s=0.2)
+        land(own.with_changes(lock_timeout_s=1), CONTRACT, str(tmp_path))
 
 
 def test_bad_records_of_the_topic_are_dead_lettered_once(own: Settings) -> None:

@@ -159,10 +159,15 @@ def count_rows(settings: "Settings", built: Collection[DbtAsset]) -> Mapping[Key
         return {}
     import duckdb
 
+    from orchestration.locking import hold
     from orchestration.sql import quote_duckdb
 
     counts: dict[Key, int] = {}
-    with duckdb.connect(str(settings.gold_path), read_only=True) as connection:
+    # While another run's dbt has the file open for writing, DuckDB opens it for nobody else.
+    with (
+        hold(settings.instance_dir / "locks", "gold", wait_s=settings.lock_timeout_s),
+        duckdb.connect(str(settings.gold_path), read_only=True) as connection,
+    ):
         for asset in tables:
             table = ".".join(quote_duckdb(part) for part in asset.key)
             row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
