@@ -3,7 +3,8 @@
 --          one commit.
 -- Grain:   one row a natural key; new rows win over stored ones, among them the latest arrival.
 -- Variables: TABLE, SURROGATE_KEY, SURROGATE_KEY_VALUE, COLUMNS (casts, named), SILVER_COLUMNS (names), PARTITION,
---            PARTITION_VALUE, TOUCHED (list of DATE literals), VIEW
+--            PARTITION_VALUE, TOUCHED (list of DATE literals), VIEW, DATES (TRUE, or the dates that this
+--            job writes)
 INSERT OVERWRITE ${TABLE}
 SELECT
     ${SURROGATE_KEY},
@@ -28,7 +29,7 @@ ${COLUMNS},
             `_kafka_offset` AS `arrival_offset`,
             `_kafka_partition` AS `arrival_partition`
         FROM ${VIEW}
-        WHERE `rejected_by` IS NULL
+        WHERE `rejected_by` IS NULL AND ${DATES}
         UNION ALL
         SELECT
             ${SURROGATE_KEY},

@@ -41,6 +41,10 @@ from orchestration.naming import silver_job
 from orchestration.settings import Settings
 from orchestration.sql import split_table
 
+OPEN_PARTITIONS = 45
+"""Partitions that one job writes: a month and its stragglers. Iceberg's Flink writers keep a file of each open to the
+end of the job, several MB of heap a file and writer; a year at once would need more than the TaskManager has."""
+
 Kind = Literal["up_to_date", "refresh", "rebuild"]
 
 
@@ -69,7 +73,7 @@ class SilverResult:
         rows: change of silver's row count; total_rows: its rows afterwards.
         rejected: rows added to the rejected table; total_rejected: its rows afterwards.
         bronze_rows_read: bronze rows that the run read, as Flink counted them.
-        touched: partitions that were rewritten; empty after a rebuild, which writes all.
+        touched: partitions that were written.
         rejected_by: rule to refused rows among those read.
     """
 
@@ -164,10 +168,9 @@ class _Refresh:
             if plan.kind == "rebuild" and silver is not None:
                 # A rebuild that is cut off then starts anew.
                 clear_mark(silver)
-            elif plan.after is not None:
-                touched = touched_dates(self._contract, bronze, after=plan.after, upto=plan.upto)
+            touched = touched_dates(self._contract, bronze, after=plan.after, upto=plan.upto)
             stored = current_id(rejected) if rejected is not None else None
-            jobs = (self._write(plan, touched, silver, rejected, mark),)
+            jobs = self._write(plan, touched, silver, rejected, mark)
             silver, rejected = self._must_find(tables.silver), self._must_find(tables.rejected)
             if plan.kind == "rebuild":
                 self._drop_stale(silver, before=current_silver)
@@ -206,35 +209,45 @@ class _Refresh:
         silver: Table | None,
         rejected: Table | None,
         mark: SilverMark | None,
-    ) -> JobResult:
+    ) -> tuple[JobResult, ...]:
+        """Run one job, or one for each group of partitions; the first one writes the rejected rows as well."""
         contract = self._contract
         assert plan.upto is not None
-        inserts: list[str] = []
-        if plan.kind == "rebuild":
-            inserts += [rebuild_silver(contract), rebuild_rejected(contract)]
-        else:
-            # Snapshots after the mark are of a run that was killed between its commit and its mark.
-            marked = mark.rejected_snapshot_id if mark is not None else None
-            was_cut_off = rejected is not None and current_id(rejected) != marked
-            if touched:
-                inserts.append(refresh_silver(contract, touched))
-            inserts.append(store_rejected(contract, skip_stored=was_cut_off))
-        self._say(
-            f"reading {plan.bronze_rows:,} bronze rows" + (f", rewriting {len(touched)} partitions" if touched else "")
-        )
-        return run_insert(
-            self._settings,
-            contract,
-            self._rest,
-            name=silver_job(contract.name),
-            tables={
-                "silver": create_silver(contract),
-                "rejected": create_rejected(contract),
-                "judged": create_judged(contract, after=plan.after, upto=plan.upto),
-            },
-            insert=statement_set(inserts),
-            state=f"{_version(silver)}|{_version(rejected)}|{plan.kind}|{plan.after}|{contract.fingerprint()}",
-        )
+        is_rebuild = plan.kind == "rebuild"
+        # Snapshots after the mark are of a run that was killed between its commit and its mark.
+        marked = mark.rejected_snapshot_id if mark is not None else None
+        was_cut_off = rejected is not None and current_id(rejected) != marked
+        refused = rebuild_rejected(contract) if is_rebuild else store_rejected(contract, skip_stored=was_cut_off)
+        groups = [touched[first : first + OPEN_PARTITIONS] for first in range(0, len(touched), OPEN_PARTITIONS)]
+        jobs: list[JobResult] = []
+        for number, days in enumerate(groups or [()]):
+            within = (days[0], days[-1]) if len(groups) > 1 else None
+            inserts: list[str] = []
+            if days:
+                inserts.append(
+                    rebuild_silver(contract, within) if is_rebuild else refresh_silver(contract, days, within)
+                )
+            if number == 0:
+                inserts.append(refused)
+            part = f", part {number + 1} of {len(groups)}" if within else ""
+            self._say(f"reading {plan.bronze_rows:,} bronze rows, writing {len(days)} partitions{part}")
+            jobs.append(
+                run_insert(
+                    self._settings,
+                    contract,
+                    self._rest,
+                    name=silver_job(contract.name),
+                    tables={
+                        "silver": create_silver(contract),
+                        "rejected": create_rejected(contract),
+                        "judged": create_judged(contract, after=plan.after, upto=plan.upto),
+                    },
+                    insert=statement_set(inserts),
+                    state=f"{_version(silver)}|{_version(rejected)}|{plan.kind}|{plan.after}|{contract.fingerprint()}"
+                    f"|{within}",
+                )
+            )
+        return tuple(jobs)
 
     def _drop_stale(self, silver: Table, before: int | None) -> None:
         """Delete the partitions that this rebuild gave no row: an overwrite replaces only those that get some.

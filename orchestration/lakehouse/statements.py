@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from orchestration.broker.offsets import LogRange
 from orchestration.contracts import Column, DatasetContract
@@ -124,8 +124,8 @@ def create_judged(contract: DatasetContract, *, after: int | None, upto: int) ->
     )
 
 
-def rebuild_silver(contract: DatasetContract) -> str:
-    """Return the insert that writes silver anew from the judged rows."""
+def rebuild_silver(contract: DatasetContract, within: tuple[date, date] | None = None) -> str:
+    """Return the insert that writes silver anew from the judged rows; `within`: those of these dates, inclusive."""
     return render(
         "silver/rebuild.sql",
         {
@@ -135,12 +135,17 @@ def rebuild_silver(contract: DatasetContract) -> str:
             "PARTITION_VALUE": _partition_value(contract),
             "KEY": ", ".join(_sort_key(contract)),
             "VIEW": JUDGED,
+            "DATES": _within(contract, within),
         },
     )
 
 
-def refresh_silver(contract: DatasetContract, touched: Sequence[date]) -> str:
-    """Return the insert that rewrites the `touched` partitions from silver and the judged new rows."""
+def refresh_silver(contract: DatasetContract, touched: Sequence[date], within: tuple[date, date] | None = None) -> str:
+    """Return the insert that rewrites the `touched` partitions from silver and the judged new rows.
+
+    Args:
+        within: take only new rows of these dates, inclusive: when `touched` is a part of what they touch.
+    """
     casts = _lines(f"{_cast(column)} AS {quote_flink(column.silver_name)}" for column in contract.columns)
     return render(
         "silver/refresh.sql",
@@ -154,6 +159,7 @@ def refresh_silver(contract: DatasetContract, touched: Sequence[date]) -> str:
             "PARTITION_VALUE": _partition_value(contract),
             "TOUCHED": ", ".join(f"DATE '{day.isoformat()}'" for day in touched),
             "VIEW": JUDGED,
+            "DATES": _within(contract, within),
         },
     )
 
@@ -216,6 +222,17 @@ def _cast(column: Column) -> str:
 
 def _partition_value(contract: DatasetContract) -> str:
     return f"CAST({quote_flink(contract.partition.field)} AS DATE)"
+
+
+def _within(contract: DatasetContract, within: tuple[date, date] | None) -> str:
+    """Return a predicate on the source field itself, so that Iceberg leaves out files by their statistics."""
+    if within is None:
+        return "TRUE"
+    first, after = within[0].isoformat(), (within[1] + timedelta(days=1)).isoformat()
+    name = quote_flink(contract.partition.field)
+    if contract.column(contract.partition.field).bronze == "DATE":
+        return f"{name} >= DATE '{first}' AND {name} < DATE '{after}'"
+    return f"{name} >= TIMESTAMP '{first} 00:00:00' AND {name} < TIMESTAMP '{after} 00:00:00'"
 
 
 def _sort_key(contract: DatasetContract) -> list[str]:

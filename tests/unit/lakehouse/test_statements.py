@@ -140,7 +140,7 @@ FROM (
             ORDER BY `_kafka_timestamp` DESC, `_kafka_offset` DESC, `_kafka_partition` DESC
         ) AS `arrival_rank`
     FROM judged
-    WHERE `rejected_by` IS NULL
+    WHERE `rejected_by` IS NULL AND TRUE
 )
 WHERE `arrival_rank` = 1"""
 
@@ -177,7 +177,7 @@ FROM (
             `_kafka_offset` AS `arrival_offset`,
             `_kafka_partition` AS `arrival_partition`
         FROM judged
-        WHERE `rejected_by` IS NULL
+        WHERE `rejected_by` IS NULL AND TRUE
         UNION ALL
         SELECT
             `ride_id`,
@@ -330,3 +330,12 @@ def test_text_in_the_natural_key_cannot_pass_for_another_key() -> None:
     escaped = r"COALESCE(REPLACE(REPLACE(`store_and_fwd_flag`, '\', '\\'), '|', '\|'), '')"
     assert f"MD5({escaped} || '|' || COALESCE(CAST(`tpep_pickup_datetime` AS STRING), ''))" in sql
     assert "PARTITION BY `tpep_pickup_datetime`, COALESCE(`store_and_fwd_flag`, '')" in sql
+
+
+def test_a_part_of_the_dates_is_a_range_that_file_statistics_can_use() -> None:
+    within = (date(2024, 1, 5), date(2024, 1, 31))
+    expected = "`start` >= TIMESTAMP '2024-01-05 00:00:00' AND `start` < TIMESTAMP '2024-02-01 00:00:00'"
+    assert f"WHERE `rejected_by` IS NULL AND {expected}" in statements.rebuild_silver(tiny_contract(), within)
+    assert f"WHERE `rejected_by` IS NULL AND {expected}" in statements.refresh_silver(
+        tiny_contract(), [date(2024, 1, 5), date(2024, 1, 31)], within
+    )
