@@ -27,6 +27,7 @@ from tests.integration.conftest import stack_environ
 from tests.integration.lake import Lake, closed_port
 
 COMMAND_S = 400.0
+STOP_S = 15.0
 """For one command on a busy machine; a whole run takes 15 s on a quiet one."""
 
 
@@ -140,7 +141,11 @@ def open_home(settings: Settings, folder: Path, **environ: str) -> Iterator[Home
         yield Home(own, own_environ(given), folder)
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def own_environ(given: Mapping[str, str]) -> dict[str, str]:

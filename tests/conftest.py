@@ -1,0 +1,14 @@
+"""For all tests: signals as in a terminal."""
+
+from __future__ import annotations
+
+import signal
+
+
+def pytest_configure() -> None:
+    """Take SIGINT back if whoever started us ignores it, as shells do for jobs in the background.
+
+    Dagster gives SIGTERM the handler of SIGINT: ignored, every server that a later test starts would ignore its stop.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
