@@ -15,6 +15,7 @@
     │   ├── StatementError     the planner or parser refused a statement
     │   ├── SessionLostError
     │   ├── JobFailedError
+    │   │   └── TaskManagerLostError   a server went away under the job (retryable)
     │   └── JobTimeoutError
     ├── CatalogError           Iceberg catalog or table
     └── CheckFailedError       an accounting equation does not hold
@@ -135,6 +136,12 @@ class JobFailedError(FlinkError):
         super().__init__(message, hint=hint, context=context)
         self.root_cause = redact(root_cause)
         self.state = state
+
+
+class TaskManagerLostError(JobFailedError):
+    """A TaskManager went away under a batch job, which committed nothing; the supervisor brings it back."""
+
+    is_retryable = True
 
 
 class JobTimeoutError(FlinkError):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestration.errors import FlinkError, JobFailedError, JobTimeoutError, UnreachableError
+from orchestration.errors import FlinkError, JobFailedError, JobTimeoutError, TaskManagerLostError, UnreachableError
 from orchestration.flink.failures import JobNotFoundError, root_cause
 from orchestration.flink.models import TERMINAL, JobDetail, JobOverview, check_job_state
 from orchestration.flink.rest import FlinkRest
@@ -14,6 +15,12 @@ from orchestration.waiting import Backoff, WaitTimeoutError, wait_for
 
 LOST = "LOST"
 """Our word for a job that the cluster no longer knows: the JobManager went down without high availability."""
+
+_LOST_WORKER = re.compile(
+    r"TaskManager with id \S+ (is no longer reachable|timed out)|heartbeat of TaskManager|NoResourceAvailable"
+    r"|Connection unexpectedly closed by remote task manager|Could not acquire the minimum required resources"
+)
+"""What Flink 2.1 writes when a TaskManager dies under a job, or before its successor has registered."""
 
 _NO_CAUSE = "Flink recorded no exception"
 
@@ -167,6 +174,7 @@ def job_failure(rest: FlinkRest, detail: JobDetail) -> JobFailedError:
     else:
         cause = failure_cause(rest, detail.id)
         text = f"failed: {cause}"
-    return JobFailedError(
+    kind = TaskManagerLostError if _LOST_WORKER.search(cause) else JobFailedError
+    return kind(
         f"Flink job {detail.name} ({detail.id}) {text}", hint=url, context=context, root_cause=cause, state=detail.state
     )

@@ -6,11 +6,11 @@ import json
 import signal
 import socket
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import pyarrow as pa
@@ -25,6 +25,7 @@ from orchestration.contracts.models import Tables
 from orchestration.dbt_plugin.attach import connect
 from orchestration.embedded.readiness import taskmanager_ready
 from orchestration.embedded.stack import Stack
+from orchestration.errors import MillraceError
 from orchestration.flink.models import JobOverview
 from orchestration.flink.rest import FlinkRest
 from orchestration.generator.land import LandingResult, land
@@ -34,6 +35,8 @@ from orchestration.lakehouse.counts import Counts, count_layers
 from orchestration.lakehouse.silver import SilverResult, refresh_silver_table
 from orchestration.settings import Settings
 from orchestration.waiting import Backoff, wait_for
+
+T = TypeVar("T")
 
 COMES_BACK_S = 180.0
 """For a killed server on a busy machine; it takes 10 s on a quiet one."""
@@ -215,6 +218,17 @@ def kill_taskmanager(stack: Stack) -> None:
     pid = next(server.pid for server in stack.status() if server.name == "taskmanager")
     assert pid is not None
     psutil.Process(pid).send_signal(signal.SIGKILL)
+
+
+def retried(step: Callable[[], T], times: int = 3) -> T:
+    """Run a step as Dagster does: again after an error that says it can be retried."""
+    for left in reversed(range(times)):
+        try:
+            return step()
+        except MillraceError as error:
+            if not error.is_retryable or not left:
+                raise
+    raise AssertionError("times is at least 1")
 
 
 def await_slot(stack: Stack) -> None:

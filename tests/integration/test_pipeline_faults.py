@@ -17,7 +17,16 @@ from orchestration.naming import bronze_job, silver_job
 from orchestration.settings import Settings
 from orchestration.validation import validate
 from orchestration.waiting import Backoff, wait_for
-from tests.integration.lake import Lake, await_job, await_slot, closed_port, expect, kill_taskmanager, make_lake
+from tests.integration.lake import (
+    Lake,
+    await_job,
+    await_slot,
+    closed_port,
+    expect,
+    kill_taskmanager,
+    make_lake,
+    retried,
+)
 
 pytestmark = pytest.mark.stack
 
@@ -59,7 +68,7 @@ def kill_during(stack: Stack, job: str, step: Callable[[], object], is_time: Cal
 def test_bronze_is_exact_after_its_taskmanager_was_killed(stack: Stack, struck: Lake) -> None:
     data = Path(struck.settings.warehouse.removeprefix("file://"), *struck.contract.tables.bronze.split("."), "data")
     kill_during(stack, bronze_job(struck.contract.name), struck.bronze, lambda _: any(data.glob("**/*.parquet")))
-    struck.bronze()
+    retried(struck.bronze)
     counts = struck.counts()
     assert (counts.bronze, counts.dead_lettered) == (
         expect(KILLED_ROWS, 0.01)["bronze"],
@@ -71,14 +80,14 @@ def test_bronze_is_exact_after_its_taskmanager_was_killed(stack: Stack, struck: 
 
 @pytest.mark.fault
 def test_silver_is_exact_after_its_taskmanager_was_killed(stack: Stack, struck: Lake) -> None:
-    struck.bronze()
+    retried(struck.bronze)
     kill_during(
         stack,
         silver_job(struck.contract.name),
         struck.silver,
         lambda detail: any(vertex.status == "RUNNING" for vertex in detail.vertices),
     )
-    struck.silver()
+    retried(struck.silver)
     assert struck.counts().as_dict() == expect(KILLED_ROWS, 0.01)
 
 

@@ -7,7 +7,14 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from orchestration.errors import FlinkError, JobFailedError, JobTimeoutError, StatementError, UnreachableError
+from orchestration.errors import (
+    FlinkError,
+    JobFailedError,
+    JobTimeoutError,
+    StatementError,
+    TaskManagerLostError,
+    UnreachableError,
+)
 from orchestration.flink.failures import DuplicateJobError, JobNotFoundError
 from orchestration.flink.jobs import cancel_job, find_live_jobs
 from orchestration.flink.models import JobDetail
@@ -137,6 +144,24 @@ def test_a_failed_job_raises_its_root_cause(flink: FakeFlink) -> None:
     assert caught.value.message == f"Flink job {NAME} ({OURS}) failed: {caught.value.root_cause}"
     assert caught.value.context["url"].endswith(f"{OURS}/overview")
     assert caught.value.state == "FAILED"
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "org.apache.flink.runtime.resourcemanager.exceptions.ResourceManagerException: TaskManager with id "
+        "taskmanager-test is no longer reachable.",
+        "java.util.concurrent.TimeoutException: The heartbeat of TaskManager with id taskmanager-test timed out.",
+        "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException: Could not acquire the minimum "
+        "required resources.",
+    ],
+    ids=["gone", "silent", "no slot"],
+)
+def test_a_job_that_lost_its_taskmanager_can_be_run_again(flink: FakeFlink, cause: str) -> None:
+    submits(flink, "RUNNING", "FAILED", exception=cause)
+    with pytest.raises(TaskManagerLostError) as caught:
+        run(flink)
+    assert caught.value.is_retryable
 
 
 def test_a_canceled_job_is_a_failure(flink: FakeFlink) -> None:
