@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     OffsetSpec,  # pyright: ignore[reportPrivateImportUsage]
 )
 
 from orchestration.broker.admin import count_partitions
-from orchestration.broker.client import broker_errors, open_admin
+from orchestration.broker.client import broker_errors, open_admin, unreachable
 from orchestration.errors import InputError
 from orchestration.settings import Settings
+from orchestration.waiting import WaitTimeoutError, wait_for
+
+_LEADERLESS = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+"""What a broker says of a partition that was made, or moved, a moment ago."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,20 @@ def consumer_lag(settings: Settings, group: str, topic: str) -> list[Lag]:
 
 def _list(settings: Settings, admin: AdminClient, topic: str, partitions: int, spec: Any) -> dict[int, int]:
     wanted = {TopicPartition(topic, partition): spec for partition in range(partitions)}
-    futures = admin.list_offsets(
-        wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=settings.broker_timeout_s
-    )
-    return {position.partition: future.result().offset for position, future in futures.items()}
+
+    def look() -> tuple[dict[int, int] | None, str]:
+        futures = admin.list_offsets(
+            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=settings.broker_timeout_s
+        )
+        try:
+            return {position.partition: future.result().offset for position, future in futures.items()}, ""
+        except KafkaException as exception:
+            error = exception.args[0] if exception.args else None
+            if isinstance(error, KafkaError) and error.code() in _LEADERLESS:
+                return None, error.str()
+            raise
+
+    try:
+        return wait_for(look, what=f"a leader of each partition of {topic}", timeout_s=settings.broker_timeout_s)
+    except WaitTimeoutError as error:
+        raise unreachable(settings, str(error)) from error

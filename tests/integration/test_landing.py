@@ -149,9 +149,12 @@ def kill_when(own: Settings, path: Path, is_time: Callable[[int], bool]) -> None
         events = sum(log.records for log in logs.values())
         return (True if is_time(events) or child.poll() is not None else None), events
 
-    wait_for(look, what="the child to send", timeout_s=60)
-    child.send_signal(signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL, "it was through before it could be killed"
+    try:
+        wait_for(look, what="the child to send", timeout_s=60)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        code = child.wait()
+    assert code == -signal.SIGKILL, "it was through before it could be killed"
 
 
 def as_json(settings: Settings) -> str:
