@@ -52,7 +52,7 @@ def main() -> None:
     try:
         data = Path(settings.instance_dir, "data")
         data.mkdir(parents=True, exist_ok=True)
-        small, month = data / "yellow_tripdata_2024-01.parquet", data / "yellow_tripdata_2024-02.parquet"
+        small, month = data / "small_2024-02.parquet", data / "yellow_tripdata_2024-02.parquet"
         write_sample(small, rows=20_000, seed=1)
         write_sample(month, rows=options.rows, seed=2)
 
