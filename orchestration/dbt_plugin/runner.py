@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from orchestration.dbt_plugin.config import bound_settings
-from orchestration.dbt_plugin.environment import dbt_dir, dbt_env, process_environment, profile_env
+from orchestration.dbt_plugin.environment import dbt_dir, dbt_env, process_environment, profile_env, set_environment
 from orchestration.dbt_plugin.manifest import PARSE_CACHE, ensure_manifest, forget_moved_project, parse_dir
 from orchestration.errors import CheckFailedError, ConfigError, MillraceError
 from orchestration.locking import hold
@@ -119,7 +118,7 @@ def run_dbt(
     full += ["--target-path", str(target_path)]
     variables = profile_env(settings) | dict(environ or {})
     start = monotonic()
-    with _ONE_RUN, _gold_lock(settings, command), bound_settings(settings), _environment(variables):
+    with _ONE_RUN, _gold_lock(settings, command), bound_settings(settings), set_environment(variables):
         _prepare(project, target_path)
         try:
             result = _invoke(full, on_node)
@@ -205,21 +204,6 @@ def _gold_lock(settings: Settings, command: str) -> AbstractContextManager[None]
     if command in _READ_ONLY:
         return nullcontext()
     return hold(settings.instance_dir / "locks", "gold", wait_s=settings.lock_timeout_s)
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for the block: dbt takes those of the process, there is no argument for them."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _prepare(project: Path, target_path: Path) -> None:

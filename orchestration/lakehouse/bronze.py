@@ -28,15 +28,13 @@ from orchestration.catalog.progress import BronzeMark, read_mark, write_mark
 from orchestration.catalog.snapshots import current_id, read_appended, snapshots_after, total_rows
 from orchestration.contracts import DatasetContract
 from orchestration.errors import CatalogError, JobFailedError
-from orchestration.flink.jobs import find_live_jobs, wait_for_end
 from orchestration.flink.rest import FlinkRest
 from orchestration.flink.submit import JobResult
 from orchestration.generator.ledger import Ledger
-from orchestration.lakehouse.flink_run import Say, be_silent, run_insert
+from orchestration.lakehouse.flink_run import Say, be_silent, only_writer, run_insert
 from orchestration.lakehouse.malformed import find_malformed
 from orchestration.lakehouse.offsets import advance, find_missing, merge_runs, plan_ranges, subtract, vouched_ranges
 from orchestration.lakehouse.statements import create_bronze, create_source, load_bronze
-from orchestration.locking import hold
 from orchestration.naming import bronze_job
 from orchestration.settings import Settings
 
@@ -76,14 +74,7 @@ def load_bronze_table(settings: Settings, contract: DatasetContract, say: Say = 
         JobFailedError, UnreachableError, CatalogError: as they say; nothing is half-written.
     """
     settings.require_writable_catalog()
-    job = bronze_job(contract.name)
-    with (
-        hold(settings.instance_dir / "locks", contract.tables.bronze, wait_s=settings.lock_timeout_s, on_wait=say),
-        FlinkRest(settings.flink_rest_url) as rest,
-    ):
-        for live in find_live_jobs(rest, job):
-            say(f"waiting for job {live.id}, which an earlier run left behind")
-            wait_for_end(rest, live.id, timeout_s=settings.job_timeout_s)
+    with only_writer(settings, contract.tables.bronze, bronze_job(contract.name), say) as rest:
         return _Load(settings, contract, rest, open_catalog(settings), say).run()
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 
 from orchestration.contracts import DatasetContract
 from orchestration.flink.failures import JobNotFoundError
 from orchestration.flink.gateway import GatewayClient
+from orchestration.flink.jobs import find_live_jobs, wait_for_end
 from orchestration.flink.models import LIVE, JobDetail
 from orchestration.flink.render import write_rendered
 from orchestration.flink.rest import FlinkRest
 from orchestration.flink.session import open_session
 from orchestration.flink.submit import JobResult, run_job
 from orchestration.lakehouse.statements import create_catalog, create_namespace
+from orchestration.locking import hold
 from orchestration.settings import Settings
 from orchestration.sql import split_table
 from orchestration.storage import flink_catalog_options
@@ -24,6 +27,24 @@ Say = Callable[[str], None]
 
 def be_silent(_: str) -> None:
     """Take a progress sentence and drop it."""
+
+
+@contextmanager
+def only_writer(settings: Settings, table: str, job: str, say: Say) -> Iterator[FlinkRest]:
+    """Be the one that writes `table` for the block, once a job that an earlier run left is over; gives the cluster.
+
+    Raises:
+        BusyError: another run holds the table.
+        UnreachableError, JobTimeoutError: the cluster does not answer, or the job left behind does not end.
+    """
+    with (
+        hold(settings.instance_dir / "locks", table, wait_s=settings.lock_timeout_s, on_wait=say),
+        FlinkRest(settings.flink_rest_url) as rest,
+    ):
+        for live in find_live_jobs(rest, job):
+            say(f"waiting for job {live.id}, which an earlier run left behind")
+            wait_for_end(rest, live.id, timeout_s=settings.job_timeout_s)
+        yield rest
 
 
 def run_insert(

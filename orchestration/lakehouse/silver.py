@@ -21,10 +21,9 @@ from orchestration.catalog.progress import SilverMark, clear_mark, read_mark, wr
 from orchestration.catalog.snapshots import added_rows, current_id, read_appended, snapshots_after, total_rows
 from orchestration.contracts import DatasetContract
 from orchestration.errors import CatalogError
-from orchestration.flink.jobs import find_live_jobs, wait_for_end
 from orchestration.flink.rest import FlinkRest
 from orchestration.flink.submit import JobResult
-from orchestration.lakehouse.flink_run import Say, be_silent, run_insert
+from orchestration.lakehouse.flink_run import Say, be_silent, only_writer, run_insert
 from orchestration.lakehouse.quality import touched_dates
 from orchestration.lakehouse.statements import (
     create_judged,
@@ -36,7 +35,6 @@ from orchestration.lakehouse.statements import (
     statement_set,
     store_rejected,
 )
-from orchestration.locking import hold
 from orchestration.naming import silver_job
 from orchestration.settings import Settings
 from orchestration.sql import split_table
@@ -132,14 +130,7 @@ def refresh_silver_table(
         JobFailedError, UnreachableError, CatalogError: as they say; readers keep the content of before.
     """
     settings.require_writable_catalog()
-    job = silver_job(contract.name)
-    with (
-        hold(settings.instance_dir / "locks", contract.tables.silver, wait_s=settings.lock_timeout_s, on_wait=say),
-        FlinkRest(settings.flink_rest_url) as rest,
-    ):
-        for live in find_live_jobs(rest, job):
-            say(f"waiting for job {live.id}, which an earlier run left behind")
-            wait_for_end(rest, live.id, timeout_s=settings.job_timeout_s)
+    with only_writer(settings, contract.tables.silver, silver_job(contract.name), say) as rest:
         return _Refresh(settings, contract, rest, open_catalog(settings), say).run(full_refresh)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import date
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +15,7 @@ from pydantic import SecretStr
 from orchestration.contracts import DatasetContract
 from orchestration.contracts.resolve import active_contract
 from orchestration.dagster_home import prepare_dagster_home
+from orchestration.dbt_plugin.environment import set_environment
 from orchestration.naming import BATCH_JOB, landing_key, table_key
 from orchestration.pipeline.engines import kept_engines
 from orchestration.pipeline.recorder import MODELS_STEP, OnNote, Recorder, step_of
@@ -55,7 +54,7 @@ def run_batch(
         KeyboardInterrupt: the run was cancelled, and is over.
     """
     contract = active_contract(settings)
-    with environment(variables(settings, prepare_dagster_home(settings))):
+    with set_environment(variables(settings, prepare_dagster_home(settings))):
         # Dagster reads DAGSTER_HOME, and our resource the settings, from this environment.
         from dagster import DagsterInstance
 
@@ -128,21 +127,6 @@ def _warming(on_note: OnNote | None) -> OnNote:
 def _import_dbt() -> None:
     for module in ("dbt.cli.main", "dbt.adapters.duckdb"):
         import_module(module)
-
-
-@contextmanager
-def environment(given: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables of this process for the block."""
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _spell(value: object) -> str:
