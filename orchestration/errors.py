@@ -4,7 +4,10 @@
     ├── ConfigError            a setting, profile, contract or template is wrong; nothing was started
     │   ├── ContractError      dataset.yml
     │   └── TemplateError      a flink_sql/ template
-    ├── InputError             the data given is not what the contract promises
+    ├── InputError             the data or the arguments given are not what was promised
+    │   └── SqlRefusedError    SQL that was refused before anything was sent; carries each problem
+    ├── NotFoundError          nothing has this name or id
+    ├── ConflictError          something else holds the name, the table or the job
     ├── UnreachableError       a service does not answer (retryable)
     ├── StackError             the embedded stack
     │   └── PortInUseError
@@ -42,6 +45,7 @@ class MillraceError(Exception):
 
     is_retryable: ClassVar[bool] = False
     exit_code: ClassVar[int] = 1
+    default_code: ClassVar[str] = "internal"
 
     def __init__(self, message: str, *, hint: str | None = None, context: Mapping[str, object] | None = None) -> None:
         self.message = redact(message)
@@ -52,11 +56,17 @@ class MillraceError(Exception):
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
+    @property
+    def code(self) -> str:
+        """The SQL engine's name of this kind of failure, such as `sql_parse_error`; for machines, and stable."""
+        return self.context.get("code", self.default_code)
+
 
 class ConfigError(MillraceError):
     """A setting, a profile or a file of the project is wrong; nothing was started."""
 
     exit_code = 2
+    default_code = "config_invalid"
 
 
 class ContractError(ConfigError):
@@ -68,9 +78,28 @@ class TemplateError(ConfigError):
 
 
 class InputError(MillraceError):
-    """The data given is not what the contract promises; no event was sent."""
+    """The data or the arguments given are not what was promised; nothing was sent."""
 
     exit_code = 2
+    default_code = "validation_failed"
+
+
+class SqlRefusedError(InputError):
+    """SQL that was refused before anything was sent to Flink."""
+
+
+class NotFoundError(MillraceError):
+    """Nothing has this name or id."""
+
+    exit_code = 3
+    default_code = "not_found"
+
+
+class ConflictError(MillraceError):
+    """Something else holds the name, the table or the job."""
+
+    exit_code = 7
+    default_code = "conflict"
 
 
 class UnreachableError(MillraceError):
@@ -109,6 +138,7 @@ class FlinkError(MillraceError):
     """The SQL Gateway or the cluster refused or lost something."""
 
     exit_code = 4
+    default_code = "statement_failed"
 
 
 class StatementError(FlinkError):
@@ -119,10 +149,13 @@ class SessionLostError(FlinkError):
     """The gateway no longer knows the session."""
 
     is_retryable = True
+    default_code = "session_lost"
 
 
 class JobFailedError(FlinkError):
     """A Flink job ended in another state than FINISHED; the message carries its root cause."""
+
+    default_code = "job_failed"
 
     def __init__(
         self,

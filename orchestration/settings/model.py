@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from orchestration.errors import ConfigError
 from orchestration.redaction import MASK, is_sensitive_key, redact
 from orchestration.settings import names, problems, rules
+from orchestration.settings.sql_engine import SqlEngineSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=1)]
@@ -45,7 +46,7 @@ def _loopback(port: str) -> Any:
     return lambda data: f"http://127.0.0.1:{data[port]}"
 
 
-class Settings(BaseSettings):
+class Settings(SqlEngineSettings):
     """All settings of one instance, checked. The name in the environment is the upper-case field name (`names.py`).
 
     Constructing it reads neither files nor the environment: that is `load_settings`. Unknown names are ignored.
@@ -265,6 +266,24 @@ class Settings(BaseSettings):
     def gold_path(self) -> Path:
         """DuckDB file of the marts."""
         return self.instance_dir / "gold.duckdb"
+
+    @property
+    def query_registry(self) -> str:
+        """Where persistent queries are remembered: a SQLAlchemy URL."""
+        given = self.sql_engine_registry
+        if given and "://" in given:
+            return given
+        return f"sqlite:///{Path(self.repo_root, given) if given else self.instance_dir / 'queries.sqlite'}"
+
+    @property
+    def connector_profiles_path(self) -> Path:
+        """YAML of connector profiles."""
+        return self.sql_engine_profiles or self.platform_dir / "connectors.yml"
+
+    @property
+    def queries_dir(self) -> Path:
+        """Folder of declared persistent queries."""
+        return self.repo_root / "flink_sql" / "queries"
 
     @property
     def dagster_home(self) -> Path:

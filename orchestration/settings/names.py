@@ -29,6 +29,7 @@ ALIASES = {
     "WAIT_FOR_SILVER_TIMEOUT_SECONDS": "wait_for_silver_timeout_s",
     "WAIT_FOR_SILVER_POLL_SECONDS": "wait_for_silver_poll_s",
     "DATASET_NAME": "dataset",
+    "SQL_ENGINE_FETCH_TIMEOUT": "sql_engine_fetch_limit_s",
     "AWS_DEFAULT_REGION": "aws_region",
 }
 """Second names, so that an environment made for older deployments keeps its meaning."""
@@ -55,7 +56,9 @@ def env_name(field: str) -> str:
 
 def field_names(fields: Iterable[str]) -> dict[str, str]:
     """Return environment name -> field name for `fields`, second names included."""
-    return ALIASES | {env_name(field): field for field in fields if field != "repo_root"}
+    known = {env_name(field): field for field in fields if field != "repo_root"}
+    short = {name.removesuffix("_S"): field for name, field in known.items() if field.startswith("sql_engine_")}
+    return ALIASES | short | known
 
 
 def closest(name: str, known: Iterable[str], cutoff: float = 0.75) -> str | None:
