@@ -97,7 +97,7 @@ class Settings(SqlEngineSettings):
     flink_rest_url: str = Field(default_factory=_loopback("flink_rest_port"))
     flink_sql_gateway_url: str = Field(default_factory=_loopback("flink_sql_gateway_port"))
     flink_parallelism: int = Field(default=2, ge=1)
-    flink_task_slots: int = Field(default=4, ge=1)
+    flink_task_slots: int = Field(default=8, ge=1)
     checkpoint_interval_ms: int = Field(default=10_000, ge=100)
 
     # Catalog
@@ -164,7 +164,7 @@ class Settings(SqlEngineSettings):
     kafka_heap_mb: int = Field(default=256, ge=128)
     catalog_heap_mb: int = Field(default=96, ge=64)
     jobmanager_memory_mb: int = Field(default=1024, ge=768)
-    taskmanager_memory_mb: int = Field(default=2560, ge=1536)
+    taskmanager_memory_mb: int = Field(default=3072, ge=1536)
     gateway_heap_mb: int = Field(default=256, ge=128)
 
     # Time limits

@@ -122,7 +122,7 @@ def test_a_boolean_has_the_usual_spellings(text: str) -> None:
         ({"s3_endpoint": "http://minio:9000"}, "settings for S3 are not used by STORAGE=file"),
         ({"catalog": "hadoop"}, "CATALOG=hadoop can only be read"),
         ({"catalog_realm": "r"}, "CATALOG_REALM is not used by CATALOG=rest"),
-        ({"flink_parallelism": 5, "topic_partitions": 8}, "FLINK_PARALLELISM=5 is above FLINK_TASK_SLOTS=4"),
+        ({"flink_parallelism": 9, "topic_partitions": 16}, "FLINK_PARALLELISM=9 is above FLINK_TASK_SLOTS=8"),
         ({"topic_partitions": 1}, "FLINK_PARALLELISM=2 is above TOPIC_PARTITIONS=1"),
         (
             {**MINIO, "s3_endpoint": "http://localhost:9000", "flink_rest_url": "http://flink:8081"},
