@@ -33,6 +33,10 @@ class _OperationStatus(Wire):
     status: str
 
 
+class _Completions(Wire):
+    candidates: tuple[str, ...] = ()
+
+
 class GatewayClient:
     """Speaks to one gateway. Context manager; usable from several threads.
 
@@ -81,6 +85,15 @@ class GatewayClient:
         """POST /v2/sessions/{session}/configure-session. Run one SET, RESET, CREATE, USE, LOAD… and wait for it."""
         path = f"/v2/sessions/{session}/configure-session"
         self._http.call("POST", path, json_body={"statement": statement}, context={"session": session})
+
+    def complete_statement(self, session: str, statement: str, position: int) -> tuple[str, ...]:
+        """GET /v2/sessions/{session}/complete-statement, with a body. Return the words that may stand at `position`.
+
+        The words replace what stands between the last blank and the position. V1 does not have it.
+        """
+        path = f"/v2/sessions/{session}/complete-statement"
+        body = {"statement": statement, "position": position}
+        return self._http.call("GET", path, json_body=body).parse(_Completions).candidates
 
     def submit_statement(self, session: str, sql: str, execution_config: Mapping[str, str] | None = None) -> str:
         """POST /v1/sessions/{session}/statements. Return the operation handle, even for text that does not parse.

@@ -49,6 +49,14 @@ class Recorder:
             id="config",
         ),
         pytest.param(
+            lambda client: client.complete_statement("s", "SHOW T", 6),
+            {"candidates": ["TABLES"]},
+            "GET /v2/sessions/s/complete-statement",
+            {"statement": "SHOW T", "position": 6},
+            ("TABLES",),
+            id="complete",
+        ),
+        pytest.param(
             lambda client: client.heartbeat("s"), {}, "POST /v1/sessions/s/heartbeat", None, None, id="heartbeat"
         ),
         pytest.param(
