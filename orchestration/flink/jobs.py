@@ -6,12 +6,15 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from orchestration.errors import FlinkError, JobFailedError, JobTimeoutError, TaskManagerLostError, UnreachableError
 from orchestration.flink.failures import JobNotFoundError, root_cause
 from orchestration.flink.models import TERMINAL, JobDetail, JobOverview, check_job_state
 from orchestration.flink.rest import FlinkRest
 from orchestration.waiting import Backoff, WaitTimeoutError, wait_for
+
+T = TypeVar("T")
 
 LOST = "LOST"
 """Our word for a job that the cluster no longer knows: the JobManager went down without high availability."""
@@ -58,6 +61,50 @@ def find_live_jobs(rest: FlinkRest, name: str) -> list[JobOverview]:
     )
 
 
+class JobObserver:
+    """Asks the JobManager about one job, and bears that it is silent or has not recovered the job yet.
+
+    One observer a wait: it remembers since when there was no answer. `last_state` is set by who looks.
+    """
+
+    def __init__(self, rest: FlinkRest, job_id: str, patience: Patience) -> None:
+        self.last_state, self.last_seen = "unknown", "nothing"
+        self._rest, self._job_id, self._patience = rest, job_id, patience
+        self._silent_since: float | None = None
+        self._missing_since: float | None = None
+
+    def ask(self, question: Callable[[], T]) -> T | None:
+        """Return the answer, or None when there is none yet; `last_seen` then says why.
+
+        Raises:
+            JobFailedError: state LOST, the cluster does not know the job for longer than `missing_s`.
+            UnreachableError: the JobManager stayed silent for longer than `unreachable_s`.
+        """
+        try:
+            answer = question()
+        except UnreachableError as error:
+            now = self._patience.clock()
+            self._silent_since = now if self._silent_since is None else self._silent_since
+            if now - self._silent_since >= self._patience.unreachable_s:
+                raise UnreachableError(
+                    f"{error.message}, for {self._patience.unreachable_s:.0f} s while job {self._job_id} was "
+                    f"{self.last_state}",
+                    hint=f"{error.hint}; a job that survived is found again by the next run",
+                    context={**error.context, "job_id": self._job_id},
+                ) from error
+            self.last_seen = error.message
+            return None
+        except JobNotFoundError as error:
+            now, self._silent_since = self._patience.clock(), None
+            self._missing_since = now if self._missing_since is None else self._missing_since
+            if now - self._missing_since >= self._patience.missing_s:
+                raise _lost(self._job_id, self.last_state) from error
+            self.last_seen = error.message
+            return None
+        self._silent_since = self._missing_since = None
+        return answer
+
+
 def wait_for_end(
     rest: FlinkRest,
     job_id: str,
@@ -76,32 +123,13 @@ def wait_for_end(
         JobFailedError: state LOST, the cluster no longer knows it.
         UnreachableError: the JobManager stayed silent.
     """
-    clock = patience.clock
-    silent_since: float | None = None
-    missing_since: float | None = None
-    last_state = "unknown"
+    observer = JobObserver(rest, job_id, patience)
 
     def look() -> tuple[JobDetail | None, object]:
-        nonlocal silent_since, missing_since, last_state
-        try:
-            detail = rest.job(job_id)
-        except UnreachableError as error:
-            silent_since = clock() if silent_since is None else silent_since
-            if clock() - silent_since >= patience.unreachable_s:
-                raise UnreachableError(
-                    f"{error.message}, for {patience.unreachable_s:.0f} s while job {job_id} was {last_state}",
-                    hint=f"{error.hint}; a job that survived is found again by the next run",
-                    context={**error.context, "job_id": job_id},
-                ) from error
-            return None, error.message
-        except JobNotFoundError as error:
-            silent_since = None
-            missing_since = clock() if missing_since is None else missing_since
-            if clock() - missing_since >= patience.missing_s:
-                raise _lost(job_id, last_state) from error
-            return None, error.message
-        silent_since = missing_since = None
-        last_state = detail.state
+        detail = observer.ask(lambda: rest.job(job_id))
+        if detail is None:
+            return None, observer.last_seen
+        observer.last_state = detail.state
         is_terminal = detail.is_terminal
         if on_progress is not None:
             on_progress(detail)
@@ -114,7 +142,7 @@ def wait_for_end(
             timeout_s=timeout_s,
             backoff=patience.poll,
             sleep=patience.sleep,
-            clock=clock,
+            clock=patience.clock,
         )
     except WaitTimeoutError as error:
         cause = failure_cause(rest, job_id)
@@ -122,7 +150,7 @@ def wait_for_end(
         raise JobTimeoutError(
             f"{error}{because}",
             hint=f"it goes on running and the next run waits for it; cancel it with './millrace jobs cancel {job_id}'",
-            context={"job_id": job_id, "state": last_state, "url": rest.job_url(job_id)},
+            context={"job_id": job_id, "state": observer.last_state, "url": rest.job_url(job_id)},
         ) from error
 
 
