@@ -1,0 +1,1 @@
+"""Queries that run until they are stopped: definition, registry, deploy, stop, upgrade, repair."""
