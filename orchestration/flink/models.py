@@ -52,6 +52,11 @@ def _from_millis(value: object) -> object:
     return value
 
 
+def _without_nan(value: object) -> object:
+    """Sources that cannot tell how busy they are say NaN."""
+    return 0.0 if value == "NaN" else value
+
+
 FlinkTime = Annotated[datetime | None, BeforeValidator(_from_millis)]
 
 
@@ -167,6 +172,9 @@ class VertexMetrics(Wire):
     write_records: int = Field(default=0, alias="write-records")
     read_bytes: int = Field(default=0, alias="read-bytes")
     write_bytes: int = Field(default=0, alias="write-bytes")
+    backpressured_ms: float = Field(default=0, alias="accumulated-backpressured-time")
+    idle_ms: float = Field(default=0, alias="accumulated-idle-time")
+    busy_ms: Annotated[float, BeforeValidator(_without_nan)] = Field(default=0, alias="accumulated-busy-time")
 
 
 class Vertex(Wire):
@@ -190,6 +198,13 @@ class JobDetail(Wire):
     end_time: FlinkTime = Field(default=None, alias="end-time")
     duration_ms: int = Field(default=0, alias="duration")
     vertices: tuple[Vertex, ...] = ()
+    timestamps: dict[str, int] = Field(default_factory=dict[str, int])
+
+    @property
+    def running_since(self) -> datetime | None:
+        """When the job last became RUNNING; None: it never did."""
+        millis = self.timestamps.get("RUNNING", 0)
+        return datetime.fromtimestamp(millis / 1000, UTC) if millis else None
 
     @property
     def is_terminal(self) -> bool:
