@@ -1,4 +1,4 @@
-"""Splits Flink SQL scripts into statements and tells their kind, on tokens.
+"""Splits Flink SQL scripts into statements, and maps positions that Flink names back to the script.
 
 It is not a parser: it knows comments, hints, string literals and quoted identifiers, so that a semicolon or a keyword
 inside them does not count. The gateway parses.
@@ -6,103 +6,100 @@ inside them does not count. The gateway parses.
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import islice
+from typing import TypeVar
 
-from orchestration.errors import StatementError
-
-_TOKEN = re.compile(
-    r"""
-      (?P<space>\s+)
-    | (?P<comment>--[^\n]*|/\*(?!\+).*?\*/)
-    | (?P<hint>/\*\+.*?\*/)
-    | (?P<string>'(?:[^']|'')*')
-    | (?P<quoted>`(?:[^`]|``)*`)
-    | (?P<escaped>[eE]'(?:[^'\\]|''|\\.)*')
-    | (?P<word>[^\W\d]\w*)
-    | (?P<end>;)
-    | (?P<open>/\*|'|`)
-    | (?P<other>.)
-    """,
-    re.VERBOSE | re.DOTALL,
+from orchestration.errors import MillraceError, StatementError
+from orchestration.flink.kinds import (
+    Setting,
+    StatementFamily,
+    StatementKind,
+    classify,
+    kind_of,
+    read_setting,
+    setting_of,
 )
-_OPEN_NAMES = {"/*": "comment", "'": "string literal", "`": "quoted identifier"}
+from orchestration.flink.tokens import Token, offset_of, position, significant, string_value, tokenize
 
+__all__ = [
+    "Setting",
+    "Statement",
+    "StatementFamily",
+    "StatementKind",
+    "Token",
+    "classify",
+    "kind_of",
+    "locate_error",
+    "position",
+    "read_setting",
+    "setting_of",
+    "significant",
+    "split_script",
+    "string_value",
+    "tokenize",
+]
 
-class StatementKind(StrEnum):
-    """What a statement does, as far as the caller must know to choose how to run it."""
-
-    QUERY = "query"
-    INSERT = "insert"
-    STATEMENT_SET = "statement_set"
-    CREATE_AS = "create_as"
-    DML = "dml"
-    DDL = "ddl"
-    SET = "set"
-    RESET = "reset"
-    USE = "use"
-    LOAD = "load"
-    INFO = "info"
-    JOB = "job"
-    EMPTY = "empty"
-    OTHER = "other"
-
-    @property
-    def starts_job(self) -> bool:
-        """Whether running it submits a Flink job that goes on after the statement."""
-        return self in (StatementKind.INSERT, StatementKind.STATEMENT_SET, StatementKind.CREATE_AS, StatementKind.DML)
-
-
-@dataclass(frozen=True)
-class Token:
-    """A piece of SQL; `kind` is the name of a group of the pattern above."""
-
-    kind: str
-    text: str
-    start: int
-
-    @property
-    def word(self) -> str:
-        """The keyword in upper case, or "" for anything but a bare word."""
-        return self.text.upper() if self.kind == "word" else ""
+_ErrorT = TypeVar("_ErrorT", bound=MillraceError)
+_POSITION = re.compile(r"\bline (\d+), column (\d+)")
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement without its semicolon; `line` is that of its first token in the script, counted from 1."""
+    """One statement without its semicolon and the comments around it.
+
+    Args:
+        line, column: of its first token in the script, counted from 1.
+        moved: (line of `text`, columns): how far left the rest of that line stands in `text` than in the script, where
+            a statement set got another head. (0, 0) for all other statements.
+    """
 
     text: str
-    line: int
+    line: int = 1
+    column: int = 1
+    moved: tuple[int, int] = (0, 0)
 
     @property
     def kind(self) -> StatementKind:
         """Kind of the statement."""
         return classify(self.text)
 
+    def locate(self, line: int, column: int) -> tuple[int, int] | None:
+        """Return where in the script a position of `text` stands that Flink gave; None when there is no such line."""
+        offset = offset_of(self.text, line, column)
+        if offset is None:
+            return None
+        inside, at = position(self.text, offset)
+        if inside == self.moved[0]:
+            at += self.moved[1]
+        return self.line + inside - 1, at + (self.column - 1 if inside == 1 else 0)
 
-def tokenize(text: str) -> Iterator[Token]:
-    """Yield the tokens of `text`, which put together again give `text`.
 
-    Raises:
-        StatementError: a comment, string or quoted identifier is never closed; names the line and column.
+def locate_error(error: _ErrorT, statement: Statement) -> _ErrorT:
+    """Return the same error with each "line 1, column 15" of its texts as the position in the statement's script.
+
+    The first one is in the context too, as `line` and `column`. A position that the statement does not have (Flink
+    counts inside a view's stored query) stays as it is.
     """
-    for match in _TOKEN.finditer(text):
-        kind = match.lastgroup or "other"
-        if kind == "open":
-            line, column = position(text, match.start())
-            raise StatementError(
-                f"line {line}, column {column}: this {_OPEN_NAMES[match.group()]} is never closed",
-                context={"code": "sql_parse_error", "line": line, "column": column},
-            )
-        yield Token(kind, match.group(), match.start())
+    places: list[tuple[int, int]] = []
 
+    def place(match: re.Match[str]) -> str:
+        found = statement.locate(int(match[1]), int(match[2]))
+        if found is None:
+            return match[0]
+        places.append(found)
+        return f"line {found[0]}, column {found[1]}"
 
-def position(text: str, offset: int) -> tuple[int, int]:
-    """Return line and column of `offset` in `text`, counted from 1."""
-    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+    located = copy.copy(error)
+    located.message = _POSITION.sub(place, error.message)
+    located.args = (located.message,)
+    if places:
+        line, column = places[0]
+        located.context = {**error.context, "line": str(line), "column": str(column)}
+    return located
 
 
 def split_script(text: str) -> list[Statement]:
@@ -126,7 +123,7 @@ def split_script(text: str) -> list[Statement]:
             statements += _statement(text, part)
             part = []
             continue
-        if token.kind in ("space", "comment") and not part:
+        if token.is_blank and not part:
             continue
         part.append(token)
         if token.word == "BEGIN" and _opens_set(part):
@@ -145,32 +142,32 @@ def split_script(text: str) -> list[Statement]:
 
 def _statement(text: str, part: Sequence[Token]) -> list[Statement]:
     tokens = list(part)
-    while tokens and tokens[-1].kind in ("space", "comment"):
+    while tokens and tokens[-1].is_blank:
         tokens.pop()
     if not tokens:
         return []
-    sql = "".join(token.text for token in tokens)
+    line, column = position(text, tokens[0].start)
     if _is_begin(_words(tokens)[:3]):
-        sql = _as_execute(tokens)
-    return [Statement(sql, position(text, tokens[0].start)[0])]
+        return [_as_execute(tokens, line, column)]
+    return [Statement("".join(token.text for token in tokens), line, column)]
 
 
-def _as_execute(tokens: Sequence[Token]) -> str:
+def _as_execute(tokens: Sequence[Token], line: int, column: int) -> Statement:
     """Rewrite BEGIN STATEMENT SET; … END: only the head changes, and it keeps its line breaks."""
     head_end = next(index for index, token in enumerate(tokens) if token.kind == "end")
     between = "".join(token.text for token in tokens[:head_end] if not token.word)
-    return "EXECUTE STATEMENT SET BEGIN" + between.rstrip(" ") + "".join(token.text for token in tokens[head_end + 1 :])
-
-
-def _significant(tokens: Sequence[Token]) -> list[Token]:
-    return [token for token in tokens if token.kind not in ("space", "comment")]
+    head = "EXECUTE STATEMENT SET BEGIN" + between.rstrip(" ")
+    was = "".join(token.text for token in tokens[: head_end + 1])
+    columns = position(was, len(was))[1] - position(head, len(head))[1]
+    sql = head + "".join(token.text for token in tokens[head_end + 1 :])
+    return Statement(sql, line, column, (head.count("\n") + 1, columns))
 
 
 def _words(tokens: Sequence[Token]) -> list[str]:
     """Keywords at the start, "" for the first token that is not a word; enough of them to tell a head."""
     words: list[str] = []
     for token in tokens:
-        if token.kind in ("space", "comment"):
+        if token.is_blank:
             continue
         words.append(token.word)
         if len(words) == 5:
@@ -184,7 +181,7 @@ def _is_begin(words: Sequence[str]) -> bool:
 
 def _last(part: Sequence[Token], count: int) -> list[Token]:
     """Return the last `count` tokens that are neither space nor comment, newest first."""
-    return list(islice((token for token in reversed(part) if token.kind not in ("space", "comment")), count))
+    return list(islice((token for token in reversed(part) if not token.is_blank), count))
 
 
 def _opens_set(part: Sequence[Token]) -> bool:
@@ -196,67 +193,3 @@ def _starts_statement(part: Sequence[Token]) -> bool:
     """Whether the last token comes right after a semicolon or the set's BEGIN; the END of a CASE does not."""
     before = _last(part, 2)[1:]
     return any(token.kind == "end" or token.word == "BEGIN" for token in before)
-
-
-_FIRST_WORD = {
-    "SELECT": StatementKind.QUERY,
-    "WITH": StatementKind.QUERY,
-    "VALUES": StatementKind.QUERY,
-    "TABLE": StatementKind.QUERY,
-    "INSERT": StatementKind.INSERT,
-    "UPDATE": StatementKind.DML,
-    "DELETE": StatementKind.DML,
-    "TRUNCATE": StatementKind.DML,
-    "CALL": StatementKind.DML,
-    "ANALYZE": StatementKind.DML,
-    "ALTER": StatementKind.DDL,
-    "DROP": StatementKind.DDL,
-    "SET": StatementKind.SET,
-    "RESET": StatementKind.RESET,
-    "USE": StatementKind.USE,
-    "LOAD": StatementKind.LOAD,
-    "UNLOAD": StatementKind.LOAD,
-    "ADD": StatementKind.LOAD,
-    "REMOVE": StatementKind.LOAD,
-    "SHOW": StatementKind.INFO,
-    "DESCRIBE": StatementKind.INFO,
-    "DESC": StatementKind.INFO,
-    "EXPLAIN": StatementKind.INFO,
-    "HELP": StatementKind.INFO,
-    "STOP": StatementKind.JOB,
-    "BEGIN": StatementKind.STATEMENT_SET,
-}
-
-
-def classify(sql: str) -> StatementKind:
-    """Return the kind of one statement, by its keywords.
-
-    Raises:
-        StatementError: something in it is never closed.
-    """
-    tokens = _significant(list(tokenize(sql)))
-    while tokens and tokens[0].text in ("(", ";"):
-        tokens.pop(0)
-    if not tokens:
-        return StatementKind.EMPTY
-    words = [token.word for token in tokens]
-    if words[0] in ("CREATE", "REPLACE"):
-        return StatementKind.CREATE_AS if _is_create_table_as(tokens) else StatementKind.DDL
-    if words[0] == "EXECUTE" and len(words) > 1:
-        return (
-            StatementKind.STATEMENT_SET if words[1] == "STATEMENT" else _FIRST_WORD.get(words[1], StatementKind.OTHER)
-        )
-    return _FIRST_WORD.get(words[0], StatementKind.OTHER)
-
-
-def _is_create_table_as(tokens: Sequence[Token]) -> bool:
-    """CREATE [OR REPLACE] TABLE … AS <query>; a computed column's AS stands inside parentheses."""
-    words = [token.word for token in tokens]
-    if "TABLE" not in words[1:5] or "VIEW" in words[1:5] or "FUNCTION" in words[1:5]:
-        return False
-    depth = 0
-    for token in tokens:
-        depth += {"(": 1, ")": -1}.get(token.text, 0) if token.kind == "other" else 0
-        if token.word == "AS" and depth == 0:
-            return True
-    return False
