@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
 CallSeconds = Annotated[float, Field(ge=1, le=120)]
@@ -44,3 +44,7 @@ class SqlEngineSettings(BaseSettings):
     sql_engine_max_rows: int = Field(default=1000, ge=0, description="of interactive queries; 0: all")
     sql_engine_fetch_limit_s: float = Field(default=60.0, ge=0, description="of interactive queries; 0: none")
     sql_engine_job_cache_ttl_s: float = Field(default=2.0, ge=0, le=60)
+    sql_engine_log_format: Literal["text", "json"] = Field(default="text", description="of the engine's log")
+    sql_engine_alert_webhook: SecretStr | None = Field(
+        default=None, description="gets alerts as JSON; None: no webhook"
+    )
