@@ -49,26 +49,10 @@ class TopicState:
     was_created: bool
 
 
-def main_topic(settings: Settings, contract: DatasetContract) -> str:
-    """Return the name of the dataset's topic: TOPIC, else the contract's."""
-    return settings.topic or contract.topic
-
-
-def dead_letter_topic(settings: Settings, contract: DatasetContract) -> str:
-    """Return the name of the dataset's dead letter topic: DLQ_TOPIC, else the contract's."""
-    return settings.dlq_topic or contract.dlq_topic
-
-
 def wanted_topics(settings: Settings, contract: DatasetContract) -> tuple[Topic, Topic]:
-    """Return (main topic, dead letter topic) as settings and contract want them.
-
-    Raises:
-        ConfigError: both have the same name.
-    """
-    main = Topic(main_topic(settings, contract), settings.topic_partitions, settings.topic_retention_ms)
-    dead = Topic(dead_letter_topic(settings, contract), settings.dlq_partitions, settings.dlq_retention_ms)
-    if main.name == dead.name:
-        raise ConfigError(f"TOPIC and DLQ_TOPIC are both {main.name!r}", hint="give the rejected rows their own topic")
+    """Return (main topic, dead letter topic) as settings and contract want them."""
+    main = Topic(contract.topic, settings.topic_partitions, settings.topic_retention_ms)
+    dead = Topic(contract.dlq_topic, settings.dlq_partitions, settings.dlq_retention_ms)
     return main, dead
 
 

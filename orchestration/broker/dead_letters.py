@@ -19,7 +19,6 @@ from typing import Any
 
 import orjson
 
-from orchestration.broker.admin import dead_letter_topic, main_topic
 from orchestration.broker.client import open_admin
 from orchestration.broker.offsets import try_log_offsets
 from orchestration.broker.producer import EventProducer
@@ -98,7 +97,7 @@ def dead_letter_records(settings: Settings, contract: DatasetContract, records: 
     wanted = {(record.partition, record.offset): record for record in records}
     if not wanted:
         return DeadLettered(0, 0)
-    topic, dead = main_topic(settings, contract), dead_letter_topic(settings, contract)
+    topic, dead = contract.topic, contract.dlq_topic
     known = known_sources(settings, dead, topic)
     new = [record for place, record in sorted(wanted.items()) if place not in known]
     if new:
@@ -132,7 +131,7 @@ def known_sources(settings: Settings, dead: str, topic: str) -> set[tuple[int, i
 
 def read_dead_letters(settings: Settings, contract: DatasetContract, limit: int = 100) -> list[DeadLetter]:
     """Return the newest dead letters of the dataset, at most `limit` a partition; empty without the topic."""
-    dead = dead_letter_topic(settings, contract)
+    dead = contract.dlq_topic
     logs = try_log_offsets(settings, dead, open_admin(settings)) or {}
     ranges = {partition: (max(log.start, log.end - limit), log.end) for partition, log in logs.items()}
     letters: list[DeadLetter] = []

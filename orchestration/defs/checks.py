@@ -52,7 +52,7 @@ class Check:
 
 
 ACKNOWLEDGED = Check("every_event_acknowledged", "Rows that were read = events + dead letters that the broker has")
-LANDING_DEAD_LETTERS = Check("dead_letters_within_budget", "Messages on the dead letter topic <= DLQ_MAX")
+LANDING_DEAD_LETTERS = Check("dead_letters_within_budget", "Dead letters of the files landed now <= DLQ_MAX")
 LANDING_CHECKS = (ACKNOWLEDGED, LANDING_DEAD_LETTERS)
 
 RESTARTS = Check("flink_jobs_never_restarted", "No Flink job of the last run had to recover from a failure")
@@ -64,7 +64,7 @@ BRONZE_FILLED = Check("bronze_is_not_empty", "Bronze holds rows", is_blocking=Tr
 BRONZE_TIMES = Check(
     "event_times_are_known", f"At most {MAX_NULL_RATE:.0%} of each time is NULL; all of them mean a wrong format", True
 )
-BRONZE_DEAD_LETTERS = Check("dead_letters_within_budget", "Dead letters of landing and of bronze <= DLQ_MAX")
+BRONZE_DEAD_LETTERS = Check("dead_letters_within_budget", "Dead letters that no landing reported <= DLQ_MAX")
 BRONZE_CHECKS = (BRONZE_EQUATION, BRONZE_FILLED, BRONZE_TIMES, BRONZE_DEAD_LETTERS)
 
 SILVER_EQUATION = Check(
@@ -78,16 +78,17 @@ SILVER_CHECKS = (SILVER_EQUATION, SILVER_FILLED, SILVER_KEYS)
 # --- judgements -------------------------------------------------------------------------------------------------------
 
 
-def judge_landing(results: "Sequence[LandingResult]", dead_letters: int, budget: int) -> list[dg.AssetCheckResult]:
-    """Judge a landing by what it read and what the broker has."""
+def judge_landing(results: "Sequence[LandingResult]", budget: int) -> list[dg.AssetCheckResult]:
+    """Judge a landing by what it read and what the broker has; a file that landed before was judged then."""
     rows = sum(result.rows for result in results)
     events = sum(result.events for result in results)
     rejected = sum(result.dead_lettered for result in results)
     missing = rows - events - rejected
+    now = sum(result.dead_lettered for result in results if result.status != "already_landed")
     text = f"{rows:,} rows = {events:,} events + {rejected:,} dead letters"
     return [
         ACKNOWLEDGED.result(missing == 0, ERROR, text, rows=rows, events=events, dead_letters=rejected),
-        judge_budget(LANDING_DEAD_LETTERS, dead_letters, budget),
+        judge_budget(LANDING_DEAD_LETTERS, now, budget),
     ]
 
 
@@ -109,17 +110,17 @@ def judge_restarts(jobs: "Sequence[JobResult]", restarts: int) -> dg.AssetCheckR
 
 
 def judge_bronze(
-    counts: "Counts", nulls: "NullCounts", settings: "Settings", waiting: int
+    produced: int, dead_lettered: int, nulls: "NullCounts", settings: "Settings", *, unreported: int, waiting: int
 ) -> list[dg.AssetCheckResult]:
-    """Judge bronze.
+    """Judge bronze, whose rows are those that the NULLs were counted in.
 
     Args:
+        unreported: dead letters that no landing reported.
         waiting: records that reached the topic after the load; other producers may be at work.
     """
-    landed = counts.bronze + counts.dead_lettered
-    late = counts.produced - landed
+    late = produced - nulls.rows - dead_lettered
     is_late = 0 < late <= waiting
-    text = f"{counts.produced:,} produced = {counts.bronze:,} bronze + {counts.dead_lettered:,} dead letters"
+    text = f"{produced:,} produced = {nulls.rows:,} bronze + {dead_lettered:,} dead letters"
     if late:
         text += f": {late:+,}, which came after the load" if is_late else f" does not hold: {late:+,}"
     worst = max(nulls.nulls, key=nulls.rate, default="")
@@ -128,12 +129,12 @@ def judge_bronze(
             late == 0 or is_late,
             WARN if is_late else ERROR,
             text,
-            produced=counts.produced,
-            bronze=counts.bronze,
-            dead_lettered=counts.dead_lettered,
+            produced=produced,
+            bronze=nulls.rows,
+            dead_lettered=dead_lettered,
             waiting=waiting,
         ),
-        _judge_filled(BRONZE_FILLED, counts.bronze, settings),
+        _judge_filled(BRONZE_FILLED, nulls.rows, settings),
         BRONZE_TIMES.result(
             all(nulls.rate(name) <= MAX_NULL_RATE for name in nulls.nulls),
             ERROR,
@@ -141,7 +142,7 @@ def judge_bronze(
             rows=nulls.rows,
             **{f"null_rate_{name}": nulls.rate(name) for name in nulls.nulls},
         ),
-        judge_budget(BRONZE_DEAD_LETTERS, counts.dead_lettered, settings.dlq_max),
+        judge_budget(BRONZE_DEAD_LETTERS, unreported, settings.dlq_max),
     ]
 
 
@@ -219,15 +220,15 @@ def build_checks(contract: DatasetContract) -> list[dg.AssetChecksDefinition]:
         context: dg.AssetCheckExecutionContext, millrace: MillraceSettings
     ) -> Iterator[dg.AssetCheckResult]:
         with failures(context.retry_number):
-            from orchestration.lakehouse.counts import count_layers
-            from orchestration.lakehouse.facts import count_nulls, count_waiting, time_columns
+            from orchestration.lakehouse.counts import count_produced
+            from orchestration.lakehouse.facts import count_nulls, count_reported, count_waiting, time_columns
 
             settings, active = millrace.of(dataset)
-            counts = count_layers(settings, active)
+            produced, dead_lettered = count_produced(settings, active)
             nulls = count_nulls(settings, active, time_columns(active))
-            holds = counts.produced == counts.bronze + counts.dead_lettered
-            waiting = 0 if holds else count_waiting(settings, active)
-        yield from judge_bronze(counts, nulls, settings, waiting)
+            unreported = dead_lettered - count_reported(settings, active)
+            waiting = 0 if produced == nulls.rows + dead_lettered else count_waiting(settings, active)
+        yield from judge_bronze(produced, dead_lettered, nulls, settings, unreported=unreported, waiting=waiting)
 
     @dg.multi_asset_check(name=f"{dataset}_silver_checks", specs=[check.spec(silver) for check in SILVER_CHECKS])
     def check_silver(

@@ -56,6 +56,20 @@ class Counts:
         return asdict(self)
 
 
+def count_produced(settings: Settings, contract: DatasetContract) -> tuple[int, int]:
+    """Return (events handed to the broker, messages of the dead-letter topic), by offsets alone.
+
+    Raises:
+        UnreachableError: the broker or the catalog does not answer.
+    """
+    table = find_table(open_catalog(settings), contract.tables.bronze)
+    mark = (read_mark(table, BronzeMark) if table is not None else None) or BronzeMark()
+    on_topic = sum(span.end for span in (try_log_offsets(settings, contract.topic) or {}).values())
+    dead_lettered = sum(span.end for span in (try_log_offsets(settings, contract.dlq_topic) or {}).values())
+    # The dead letters that came from the topic itself were produced once, to the topic.
+    return on_topic + dead_lettered - mark.dead_lettered, dead_lettered
+
+
 def count_layers(settings: Settings, contract: DatasetContract) -> Counts:
     """Count every layer. Reads the rows themselves, so a lost data file is an error, not a number.
 
@@ -66,21 +80,17 @@ def count_layers(settings: Settings, contract: DatasetContract) -> Counts:
     """
     catalog = open_catalog(settings)
     tables = contract.tables
-    bronze_table = find_table(catalog, tables.bronze)
-    mark = (read_mark(bronze_table, BronzeMark) if bronze_table is not None else None) or BronzeMark()
-    on_topic = sum(span.end for span in (try_log_offsets(settings, contract.topic) or {}).values())
-    dead_lettered = sum(span.end for span in (try_log_offsets(settings, contract.dlq_topic) or {}).values())
+    produced, dead_lettered = count_produced(settings, contract)
     with connect_catalog(settings) as connection:
         bronze = accepted = distinct = silver = rejected = 0
-        if bronze_table is not None:
+        if find_table(catalog, tables.bronze) is not None:
             bronze, accepted, distinct = _read(connection, tables.bronze, _bronze_query(contract))
         if find_table(catalog, tables.silver) is not None:
             (silver,) = _read(connection, tables.silver, f"SELECT count({quote_duckdb(contract.surrogate_key)})")
         if find_table(catalog, tables.rejected) is not None:
             (rejected,) = _read(connection, tables.rejected, "SELECT count(rejected_by)")
     return Counts(
-        # The dead letters that came from the topic itself were produced once, to the topic.
-        produced=on_topic + dead_lettered - mark.dead_lettered,
+        produced=produced,
         dead_lettered=dead_lettered,
         bronze=bronze,
         silver=silver,

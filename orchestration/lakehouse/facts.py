@@ -11,6 +11,7 @@ from orchestration.catalog.progress import BronzeMark, SilverMark, read_mark
 from orchestration.catalog.snapshots import added_rows, current_id, snapshots_after
 from orchestration.contracts import DatasetContract
 from orchestration.dbt_plugin.attach import connect_catalog
+from orchestration.generator.ledger import Ledger
 from orchestration.naming import CATALOG
 from orchestration.settings import Settings
 from orchestration.sql import quote_duckdb, split_table
@@ -85,6 +86,11 @@ def count_waiting(settings: Settings, contract: DatasetContract) -> int:
     log = try_log_offsets(settings, contract.topic) or {}
     loaded = mark.next_offsets if mark is not None else {}
     return sum(max(span.end - loaded.get(partition, span.start), 0) for partition, span in log.items())
+
+
+def count_reported(settings: Settings, contract: DatasetContract) -> int:
+    """Return how many dead letters landings reported; all others came from what other producers sent."""
+    return Ledger(open_catalog(settings)).totals(contract.name, contract.topic).dead_lettered
 
 
 def count_unrefined(settings: Settings, contract: DatasetContract) -> int | None:

@@ -96,7 +96,7 @@ class Outside:
     counts: Counts = COUNTS
     nulls: NullCounts = NULLS
     keys: KeyCounts = KEYS
-    dead_letters: int = 4
+    reported: int = 4
     restarts: int = 0
     waiting: int = 0
     source_tests: tuple[DbtNode, ...] = SOURCE_GREEN
@@ -160,11 +160,14 @@ def outside(monkeypatch: pytest.MonkeyPatch, settings: Settings, contract: Datas
         "orchestration.defs.resources.load_settings": lambda *_: settings,
         "orchestration.defs.resources.active_contract": lambda _: contract,
         "orchestration.generator.land.land": land,
-        "orchestration.broker.offsets.count_messages": lambda *_: fake.dead_letters,
         "orchestration.lakehouse.bronze.load_bronze_table": lambda *_: fake.answer("bronze", fake.bronze),
         "orchestration.lakehouse.silver.refresh_silver_table": refresh,
         "orchestration.dbt_plugin.runner.run_dbt": run_dbt,
         "orchestration.lakehouse.counts.count_layers": lambda *_: fake.answer("count", fake.counts),
+        "orchestration.lakehouse.counts.count_produced": lambda *_: fake.answer(
+            "count", (fake.counts.produced, fake.counts.dead_lettered)
+        ),
+        "orchestration.lakehouse.facts.count_reported": lambda *_: fake.reported,
         "orchestration.lakehouse.facts.count_nulls": lambda *_: fake.nulls,
         "orchestration.lakehouse.facts.count_keys": lambda *_: fake.keys,
         "orchestration.lakehouse.facts.count_waiting": lambda *_: fake.waiting,

@@ -106,7 +106,10 @@ def test_materializations_carry_the_numbers_of_their_step(run: Run) -> None:
             id="an event is missing in bronze",
         ),
         pytest.param(
-            {"counts": Counts(0, 0, 0, 0, 0, 0)}, "bronze", (BRONZE, "bronze_is_not_empty"), id="bronze is empty"
+            {"counts": Counts(0, 0, 0, 0, 0, 0), "nulls": NullCounts(0, {"start": 0})},
+            "bronze",
+            (BRONZE, "bronze_is_not_empty"),
+            id="bronze is empty",
         ),
         pytest.param(
             {"nulls": NullCounts(90, {"start": 90})}, "bronze", (BRONZE, "event_times_are_known"), id="times are null"
@@ -146,7 +149,7 @@ def test_events_that_came_after_the_load_are_a_warning_and_not_a_gap(run: Run, o
 
 @pytest.mark.usefixtures("sources")
 def test_more_dead_letters_than_the_budget_turn_the_check_red_but_not_the_run(run: Run, outside: Outside) -> None:
-    outside.dead_letters = 11
+    outside.landing = lambda source: [landed(source or "data", rows=105, dead_lettered=11)]
     result = run()
     assert result.success
     assert verdicts(result, LANDING) == {
@@ -282,7 +285,6 @@ def test_data_path_that_nobody_set_and_that_is_empty_lands_nothing(
     monkeypatch.setattr(
         "orchestration.defs.resources.load_settings", lambda *_: Settings(state_dir=tmp_path, dataset="rides")
     )
-    outside.dead_letters = 0
     assert run(run_config={"ops": {}}).success
     assert outside.names() == FULL_RUN[1:]
 

@@ -22,7 +22,8 @@ from orchestration.broker.dead_letters import BadRecord, dead_letter_records, re
 from orchestration.broker.offsets import count_messages, log_offsets, try_log_offsets
 from orchestration.broker.producer import EventProducer
 from orchestration.broker.read import Record, read_range, read_records
-from orchestration.contracts import DatasetContract, load_contract
+from orchestration.contracts import load_contract
+from orchestration.contracts.resolve import active_contract
 from orchestration.errors import BusyError, ConfigError, InputError, MillraceError, OffsetGapError, UnreachableError
 from orchestration.generator.identity import SOURCE_HEADER, parse_source
 from orchestration.generator.land import LandingResult, land
@@ -38,11 +39,11 @@ CONTRACT = load_contract("taxi")
 # Lands in a process of its own, so that it can be killed.
 CHILD = """
 import sys
-from orchestration.contracts import load_contract
+from orchestration.contracts.resolve import active_contract
 from orchestration.generator.land import land
 from orchestration.settings import Settings
 settings = Settings.model_validate_json(sys.argv[1])
-land(settings, load_contract("taxi"), sys.argv[2])
+land(settings, active_contract(settings), sys.argv[2])
 """
 
 
@@ -75,7 +76,7 @@ def rows_of(result: LandingResult, rows: int, attempt: str = "") -> Counter[tupl
 def test_a_dirty_file_lands_exactly_and_a_second_time_is_a_no_op(own: Settings, tmp_path: Path) -> None:
     path = tmp_path / "trips_2024-01.parquet"
     expected = write_sample(path, rows=5000, dirty=0.1)
-    [first] = land(own, CONTRACT, str(path), run_id="r1")
+    [first] = land(own, active_contract(own), str(path), run_id="r1")
     assert (first.status, first.rows, first.month) == ("landed", 5000, "2024-01")
     assert (first.events, first.dead_lettered) == (expected.bronze, expected.dead_lettered)
     assert landed_rows(own) == rows_of(first, 5000)
@@ -85,7 +86,7 @@ def test_a_dirty_file_lands_exactly_and_a_second_time_is_a_no_op(own: Settings, 
     source = pq.read_table(path).slice(77, 1).to_pylist()[0]
     assert event["tpep_pickup_datetime"] == source["tpep_pickup_datetime"].isoformat()
     assert event["fare_amount"] == source["fare_amount"]
-    letters = read_dead_letters(own, CONTRACT, limit=1000)
+    letters = read_dead_letters(own, active_contract(own), limit=1000)
     assert {letter.error for letter in letters} == {
         "tpep_pickup_datetime is required and missing",
         "tpep_dropoff_datetime is required and missing",
@@ -94,7 +95,7 @@ def test_a_dirty_file_lands_exactly_and_a_second_time_is_a_no_op(own: Settings, 
     assert list(letters[0].row) == list(CONTRACT.column_names)
 
     entries = Ledger.open(own).entries("taxi", own.topic)
-    [second] = land(own, CONTRACT, str(path))
+    [second] = land(own, active_contract(own), str(path))
     assert (second.status, second.sent, second.dead_lettered_now, second.skipped) == ("already_landed", 0, 0, 5000)
     assert landed_rows(own) == rows_of(first, 5000)
     assert Ledger.open(own).entries("taxi", own.topic) == entries
@@ -106,27 +107,27 @@ def test_a_dirty_file_lands_exactly_and_a_second_time_is_a_no_op(own: Settings, 
 def test_the_same_content_under_another_name_is_not_landed_twice(own: Settings, tmp_path: Path) -> None:
     write_sample(tmp_path / "a_2024-01.parquet", rows=100)
     (tmp_path / "b_2024-01.parquet").write_bytes((tmp_path / "a_2024-01.parquet").read_bytes())
-    assert [result.status for result in land(own, CONTRACT, str(tmp_path))] == ["landed", "already_landed"]
+    assert [result.status for result in land(own, active_contract(own), str(tmp_path))] == ["landed", "already_landed"]
     assert count_messages(own, own.topic or "") == 100
 
 
 def test_again_sends_a_landed_file_deliberately(own: Settings, tmp_path: Path) -> None:
     path = tmp_path / "t_2024-01.parquet"
     write_sample(path, rows=300)
-    [first] = land(own, CONTRACT, str(path))
-    [second] = land(own, CONTRACT, str(path), again=True)
+    [first] = land(own, active_contract(own), str(path))
+    [second] = land(own, active_contract(own), str(path), again=True)
     assert (second.status, second.attempt, second.sent) == ("landed", 1, 300)
     assert landed_rows(own) == rows_of(first, 300) + rows_of(first, 300, "#1")
-    assert [result.status for result in land(own, CONTRACT, str(path))] == ["already_landed"]
+    assert [result.status for result in land(own, active_contract(own), str(path))] == ["already_landed"]
 
 
 def test_max_events_lands_a_part_and_the_next_run_the_rest(own: Settings, tmp_path: Path) -> None:
     path = tmp_path / "t_2024-01.parquet"
     write_sample(path, rows=1000, dirty=0.1)
     limited = own.with_changes(max_events=400)
-    assert [(r.status, r.rows) for r in land(limited, CONTRACT, str(path))] == [("partial", 400)]
-    assert [(r.status, r.sent) for r in land(limited, CONTRACT, str(path))] == [("partial", 0)]
-    [whole] = land(own, CONTRACT, str(path))
+    assert [(r.status, r.rows) for r in land(limited, active_contract(own), str(path))] == [("partial", 400)]
+    assert [(r.status, r.sent) for r in land(limited, active_contract(own), str(path))] == [("partial", 0)]
+    [whole] = land(own, active_contract(own), str(path))
     assert whole.status == "resumed"
     assert landed_rows(own) == rows_of(whole, 1000)
 
@@ -136,7 +137,7 @@ def test_every_mode_sends_each_row_once(own: Settings, tmp_path: Path, mode: str
     path = tmp_path / "t_2024-01.parquet"
     write_sample(path, rows=500)
     paced = own.with_changes(generator_mode=mode, speed_factor=10_000_000, batch_size=200, batch_delay=0)
-    [result] = land(paced, CONTRACT, str(path))
+    [result] = land(paced, active_contract(own), str(path))
     assert landed_rows(own) == rows_of(result, 500)
 
 
@@ -168,7 +169,7 @@ def test_a_landing_that_is_killed_again_and_again_ends_with_each_row_once(own: S
     slow = own.with_changes(rate_limit=30_000)
     for share in (0.0, 0.2, 0.5):
         kill_when(slow, path, lambda events, share=share: events > share * rows)
-    [result] = land(own, CONTRACT, str(path))
+    [result] = land(own, active_contract(own), str(path))
     assert result.status == "resumed"
     assert (result.events, result.dead_lettered) == (expected.bronze, expected.dead_lettered)
     assert 0 < result.sent < rows * 0.8
@@ -186,7 +187,7 @@ def test_a_killed_realtime_landing_may_be_completed_as_a_burst(own: Settings, tm
         path,
         lambda events: events > 3000,
     )
-    [result] = land(own.with_changes(topic_retention_ms=-1), CONTRACT, str(path))
+    [result] = land(own.with_changes(topic_retention_ms=-1), active_contract(own), str(path))
     assert result.status == "resumed"
     assert landed_rows(own) == rows_of(result, 40_000)
 
@@ -194,11 +195,11 @@ def test_a_killed_realtime_landing_may_be_completed_as_a_burst(own: Settings, tm
 def test_a_file_that_was_started_with_other_partitions_is_not_resumed(own: Settings, tmp_path: Path) -> None:
     path = tmp_path / "t_2024-01.parquet"
     write_sample(path, rows=1000)
-    land(own.with_changes(max_events=100), CONTRACT, str(path))
+    land(own.with_changes(max_events=100), active_contract(own), str(path))
     with pytest.raises(ConfigError, match="key_field was PULocationID, is VendorID"):
-        land(own.with_changes(key_field="VendorID"), CONTRACT, str(path))
+        land(own.with_changes(key_field="VendorID"), active_contract(own), str(path))
     with pytest.raises(ConfigError, match="has 3 partitions, the settings say 4"):
-        land(own.with_changes(topic_partitions=4), CONTRACT, str(path))
+        land(own.with_changes(topic_partitions=4), active_contract(own), str(path))
 
 
 def drifted(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
@@ -228,26 +229,26 @@ def test_a_changed_file_is_refused_before_the_first_event_of_any_file(
     write_sample(tmp_path / "a_good_2024-01.parquet", rows=50)
     drifted(tmp_path / "b_2024-02.parquet", change)
     with pytest.raises(InputError, match=reason):
-        land(own, CONTRACT, str(tmp_path))
+        land(own, active_contract(own), str(tmp_path))
     assert count_messages(own, own.topic or "") == 0
 
 
 def test_a_file_that_is_not_parquet_is_refused(own: Settings, tmp_path: Path) -> None:
     (tmp_path / "x_2024-01.parquet").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="not a readable Parquet file"):
-        land(own, CONTRACT, str(tmp_path))
+        land(own, active_contract(own), str(tmp_path))
 
 
 def test_an_empty_file_is_landed_with_no_event(own: Settings, tmp_path: Path) -> None:
     write_sample(tmp_path / "x_2024-01.parquet", rows=0)
-    assert [(r.status, r.rows) for r in land(own, CONTRACT, str(tmp_path))] == [("landed", 0)]
-    assert [r.status for r in land(own, CONTRACT, str(tmp_path))] == ["already_landed"]
+    assert [(r.status, r.rows) for r in land(own, active_contract(own), str(tmp_path))] == [("landed", 0)]
+    assert [r.status for r in land(own, active_contract(own), str(tmp_path))] == ["already_landed"]
 
 
 def test_an_unreachable_broker_is_named_with_the_remedy(own: Settings, tmp_path: Path) -> None:
     write_sample(tmp_path / "x_2024-01.parquet", rows=10)
     with pytest.raises(UnreachableError, match=r"Kafka broker at 127\.0\.0\.1:1 does not answer") as caught:
-        land(own.with_changes(broker_url="127.0.0.1:1"), CONTRACT, str(tmp_path))
+        land(own.with_changes(broker_url="127.0.0.1:1"), active_contract(own), str(tmp_path))
     assert "./millrace up" in (caught.value.hint or "")
 
 
@@ -258,7 +259,7 @@ def test_a_second_landing_waits_for_the_first(own: Settings, tmp_path: Path) -> 
 
     def run() -> None:
         try:
-            results.extend(land(own, CONTRACT, str(tmp_path)))
+            results.extend(land(own, active_contract(own), str(tmp_path)))
         except MillraceError as error:
             failures.append(error)
 
@@ -278,22 +279,22 @@ def test_a_landing_that_cannot_wait_is_refused_with_the_holder(own: Settings, tm
         hold(own.instance_dir / "locks", "landing.taxi", wait_s=60),
         pytest.raises(BusyError, match=f"in use by process {os.getpid()}"),
     ):
-        land(own.with_changes(lock_timeout_s=1), CONTRACT, str(tmp_path))
+        land(own.with_changes(lock_timeout_s=1), active_contract(own), str(tmp_path))
 
 
 def test_bad_records_of_the_topic_are_dead_lettered_once(own: Settings) -> None:
-    ensure_topics(own, CONTRACT)
+    ensure_topics(own, active_contract(own))
     bad = [BadRecord(0, 5, b"\xff", "not UTF-8 text"), BadRecord(2, 7, None, "tombstone")]
-    assert dead_letter_records(own, CONTRACT, bad).written == 2
-    again = dead_letter_records(own, CONTRACT, [*bad, BadRecord(0, 6, b"x", "not JSON")])
+    assert dead_letter_records(own, active_contract(own), bad).written == 2
+    again = dead_letter_records(own, active_contract(own), [*bad, BadRecord(0, 6, b"x", "not JSON")])
     assert (again.written, again.skipped) == (1, 2)
-    letters = {letter.error: letter for letter in read_dead_letters(own, CONTRACT)}
+    letters = {letter.error: letter for letter in read_dead_letters(own, active_contract(own))}
     assert letters["tombstone"].source == {"source.topic": own.topic, "source.partition": "2", "source.offset": "7"}
     assert letters["not UTF-8 text"].row["raw"] == "/w=="
 
 
 def test_a_range_beyond_the_log_is_refused_at_once(own: Settings) -> None:
-    ensure_topics(own, CONTRACT)
+    ensure_topics(own, active_contract(own))
     with EventProducer(own) as producer:
         producer.send_one(own.topic or "", 1, b"x", {})
         producer.finish()
@@ -304,6 +305,6 @@ def test_a_range_beyond_the_log_is_refused_at_once(own: Settings) -> None:
 
 
 def test_creating_topics_again_is_harmless(own: Settings) -> None:
-    contract: DatasetContract = CONTRACT
+    contract = active_contract(own)
     assert [topic.was_created for topic in ensure_topics(own, contract)] == [True, True]
     assert [topic.was_created for topic in ensure_topics(own, contract)] == [False, False]

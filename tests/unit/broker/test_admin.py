@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from orchestration.broker.admin import Topic, wanted_topics
-from orchestration.errors import ConfigError
 from orchestration.settings import Settings
 from tests.unit.tiny import tiny_contract
 
@@ -13,16 +10,6 @@ from tests.unit.tiny import tiny_contract
 def test_names_come_from_the_contract_and_sizes_from_the_settings() -> None:
     settings = Settings(topic_partitions=6, dlq_partitions=2, topic_retention_ms=1000, dlq_retention_ms=2000)
     assert wanted_topics(settings, tiny_contract()) == (Topic("rides.raw", 6, 1000), Topic("rides.dlq", 2, 2000))
-
-
-def test_settings_override_the_names() -> None:
-    main, dead = wanted_topics(Settings(topic="a", dlq_topic="b"), tiny_contract())
-    assert (main.name, dead.name) == ("a", "b")
-
-
-def test_one_topic_for_both_is_refused() -> None:
-    with pytest.raises(ConfigError, match="TOPIC and DLQ_TOPIC are both"):
-        wanted_topics(Settings(topic="rides.dlq"), tiny_contract())
 
 
 def test_the_broker_stamps_and_deletes_by_age() -> None:

@@ -32,8 +32,8 @@ KEYS = KeyCounts(80, 80)
 
 def file(**changes: Any) -> LandingResult:
     """Return a file of 10 rows that landed with one dead letter."""
-    values = {"rows": 10, "events": 9, "dead_lettered": 1} | changes
-    return LandingResult("a.parquet", "ab", "2024-01", "landed", **values)
+    values = {"status": "landed", "rows": 10, "events": 9, "dead_lettered": 1} | changes
+    return LandingResult("a.parquet", "ab", "2024-01", **values)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,28 @@ def test_dead_letters_are_measured_against_the_budget(
     ],
 )
 def test_every_row_is_an_event_or_a_dead_letter(results: list[LandingResult], passed: bool) -> None:
-    assert judge_landing(results, 0, 0)[0].passed is passed
+    assert judge_landing(results, 5)[0].passed is passed
+
+
+@pytest.mark.parametrize(
+    ("results", "passed"),
+    [
+        pytest.param([file(rows=20, events=14, dead_lettered=6)], False, id="above the budget"),
+        pytest.param([file(rows=20, events=14, dead_lettered=6, status="already_landed")], True, id="judged before"),
+        pytest.param(
+            [file(), file(status="resumed", dead_lettered=5, events=5)], False, id="resumed counts whole"
+        ),
+    ],
+)
+def test_a_landing_answers_for_the_dead_letters_of_its_own_files(results: list[LandingResult], passed: bool) -> None:
+    assert judge_landing(results, 5)[1].passed is passed
+
+
+def test_only_dead_letters_that_no_landing_reported_count_against_the_budget_of_bronze() -> None:
+    found = verdicts(judge_bronze(194, 104, NO_NULLS, Settings(dlq_max=2), unreported=3, waiting=0))
+    assert found["dead_letters_within_budget"] == (False, "ERROR")
+    found = verdicts(judge_bronze(194, 104, NO_NULLS, Settings(dlq_max=3), unreported=3, waiting=0))
+    assert found["dead_letters_within_budget"][0]
 
 
 def verdicts(results: list[dg.AssetCheckResult]) -> dict[str | None, tuple[bool, str]]:
@@ -83,7 +104,7 @@ def verdicts(results: list[dg.AssetCheckResult]) -> dict[str | None, tuple[bool,
 def test_the_bronze_equation_forgives_only_what_came_after_the_load(
     produced: int, waiting: int, verdict: tuple[bool, str]
 ) -> None:
-    found = verdicts(judge_bronze(Counts(produced, 4, 90, 80, 4, 6), NO_NULLS, Settings(), waiting))
+    found = verdicts(judge_bronze(produced, 4, NO_NULLS, Settings(), unreported=0, waiting=waiting))
     assert found["produced_equals_bronze_plus_dead_lettered"] == verdict
 
 
@@ -106,7 +127,7 @@ def test_the_silver_equation_forgives_only_a_bronze_that_moved_on(
 @pytest.mark.parametrize(("allow_empty", "severity"), [(False, "ERROR"), (True, "WARN")])
 def test_empty_layers_are_errors_unless_they_may_be_empty(allow_empty: bool, severity: str) -> None:
     nothing, settings = Counts(0, 0, 0, 0, 0, 0), Settings(allow_empty=allow_empty)
-    bronze = verdicts(judge_bronze(nothing, NullCounts(0, {"start": 0}), settings, 0))
+    bronze = verdicts(judge_bronze(0, 0, NullCounts(0, {"start": 0}), settings, unreported=0, waiting=0))
     silver = verdicts(judge_silver(nothing, KeyCounts(0, 0), settings, 0))
     assert bronze["bronze_is_not_empty"] == silver["silver_is_not_empty"] == (False, severity)
 
@@ -121,12 +142,12 @@ def test_empty_layers_are_errors_unless_they_may_be_empty(allow_empty: bool, sev
     ],
 )
 def test_unknown_times_above_the_rate_are_an_error(nulls: dict[str, int], passed: bool) -> None:
-    results = judge_bronze(Counts(100, 0, 100, 100, 0, 0), NullCounts(100, nulls), Settings(), 0)
+    results = judge_bronze(100, 0, NullCounts(100, nulls), Settings(), unreported=0, waiting=0)
     assert verdicts(results)["event_times_are_known"] == (passed, "ERROR")
 
 
 def test_each_check_of_a_layer_is_judged_once() -> None:
-    bronze = judge_bronze(Counts(94, 4, 90, 80, 4, 6), NO_NULLS, Settings(), 0)
+    bronze = judge_bronze(94, 4, NO_NULLS, Settings(), unreported=0, waiting=0)
     silver = judge_silver(Counts(94, 4, 90, 80, 4, 6), KEYS, Settings(), 0)
     assert [result.check_name for result in bronze] == [check.name for check in BRONZE_CHECKS]
     assert [result.check_name for result in silver] == [check.name for check in SILVER_CHECKS]
