@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,15 +13,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Backoff:
-    """Delays between two looks, in seconds: from `first_s`, times `factor`, up to `most_s`."""
+    """Delays between two looks, in seconds: from `first_s`, times `factor`, up to `most_s`.
+
+    Args:
+        jitter: share by which each delay is made longer or shorter at random, so that many waiters do not look at once.
+    """
 
     first_s: float = 0.05
     most_s: float = 0.2
     factor: float = 1.5
+    jitter: float = 0.0
 
     def after(self, delay_s: float) -> float:
         """Return the delay that follows `delay_s`."""
         return min(delay_s * self.factor, self.most_s)
+
+    def spread(self, delay_s: float) -> float:
+        """Return `delay_s` with jitter."""
+        return delay_s * random.uniform(1 - self.jitter, 1 + self.jitter)
 
 
 class WaitTimeoutError(TimeoutError):
@@ -58,5 +68,5 @@ def wait_for(
         waited = clock() - start
         if waited >= timeout_s:
             raise WaitTimeoutError(what, waited, seen)
-        pause(min(delay, max(timeout_s - waited, 0.0)))
+        pause(min(backoff.spread(delay), max(timeout_s - waited, 0.0)))
         delay = backoff.after(delay)
