@@ -39,6 +39,7 @@ __all__ = [
     "setting_of",
     "significant",
     "split_script",
+    "split_tokens",
     "string_value",
     "tokenize",
 ]
@@ -112,6 +113,22 @@ def split_script(text: str) -> list[Statement]:
         StatementError: something is never closed: a comment, a string, an identifier, a statement set.
     """
     statements: list[Statement] = []
+    for tokens in split_tokens(text):
+        line, column = position(text, tokens[0].start)
+        if _is_begin(_words(tokens)[:3]):
+            statements.append(_as_execute(tokens, line, column))
+        else:
+            statements.append(Statement("".join(token.text for token in tokens), line, column))
+    return statements
+
+
+def split_tokens(text: str) -> list[list[Token]]:
+    """Return the tokens of each statement, with their offsets in the script; as `split_script`, but unchanged.
+
+    Raises:
+        StatementError: as `split_script`.
+    """
+    parts: list[list[Token]] = []
     part: list[Token] = []
     in_set = False
     for token in tokenize(text):
@@ -120,7 +137,7 @@ def split_script(text: str) -> list[Statement]:
                 in_set = True
                 part.append(token)
                 continue
-            statements += _statement(text, part)
+            parts.append(part)
             part = []
             continue
         if token.is_blank and not part:
@@ -137,19 +154,11 @@ def split_script(text: str) -> list[Statement]:
             hint="each INSERT of a set ends with a semicolon, and END stands alone",
             context={"code": "sql_parse_error", "line": line, "column": column},
         )
-    return statements + _statement(text, part)
-
-
-def _statement(text: str, part: Sequence[Token]) -> list[Statement]:
-    tokens = list(part)
-    while tokens and tokens[-1].is_blank:
-        tokens.pop()
-    if not tokens:
-        return []
-    line, column = position(text, tokens[0].start)
-    if _is_begin(_words(tokens)[:3]):
-        return [_as_execute(tokens, line, column)]
-    return [Statement("".join(token.text for token in tokens), line, column)]
+    parts.append(part)
+    for part in parts:
+        while part and part[-1].is_blank:
+            part.pop()
+    return [part for part in parts if part]
 
 
 def _as_execute(tokens: Sequence[Token], line: int, column: int) -> Statement:

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 
 from orchestration.errors import StatementError
 
+# The repetitions never give back: a quote that is never closed would be tried in every way to pair the others.
 _TOKEN = re.compile(
     r"""
       (?P<space>\s+)
     | (?P<comment>(?:--|//)[^\r\n]*|/\*(?!\+).*?\*/)
-    | (?P<hint>/\*\+(?:[^'*]|'(?:[^']|'')*'|\*(?!/))*\*/)
-    | (?P<string>'(?:[^']|'')*')
-    | (?P<quoted>`(?:[^`]|``)*`)
-    | (?P<escaped>[eE]'(?:[^'\\]|''|\\.)*')
+    | (?P<hint>/\*\+(?:[^'*]|'(?:[^']|'')*+'|\*(?!/))*+\*/)
+    | (?P<string>'(?:[^']|'')*+')
+    | (?P<quoted>`(?:[^`]|``)*+`)
+    | (?P<escaped>[eE]'(?:[^'\\]|''|\\.)*+')
     | (?P<word>[^\W\d]\w*)
     | (?P<end>;)
     | (?P<open>/\*|'|`)
