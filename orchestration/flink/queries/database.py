@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import event
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
 
 from orchestration.errors import BusyError, ConfigError, UnreachableError
@@ -147,8 +148,8 @@ class Database:
         # No pool: a registry is asked seldom, and connections do not survive a fork.
         self._engine = sa.create_engine(parsed, poolclass=NullPool, hide_parameters=True)
         if self.is_sqlite:
-            sa.event.listen(self._engine, "connect", _set_up_sqlite)
-            sa.event.listen(self._engine, "begin", _begin_sqlite)
+            event.listen(self._engine, "connect", _set_up_sqlite)
+            event.listen(self._engine, "begin", _begin_sqlite)
 
     @contextmanager
     def begin(self) -> Generator[sa.Connection]:
@@ -200,7 +201,7 @@ class Database:
     def _errors(self) -> Generator[None]:
         try:
             yield
-        except sa.exc.IntegrityError:
+        except IntegrityError:
             raise
         except DBAPIError as error:
             reason = " ".join(str(error.orig).split()) or type(error.orig).__name__

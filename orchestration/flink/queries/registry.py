@@ -16,7 +16,7 @@ from orchestration.flink.queries.database import EVENTS, GENERATIONS, QUERIES, D
 from orchestration.flink.queries.holder import default_who, this_process
 from orchestration.flink.queries.record import FIELDS, QueryEvent, QueryRecord
 from orchestration.flink.queries.spec import QuerySpec
-from orchestration.flink.queries.states import BUSY, OVER, QueryState
+from orchestration.flink.queries.states import BUSY, LIVE, OVER, QueryState
 from orchestration.redaction import redact
 
 _KEPT_BY_REGISTRY = frozenset({"version", "updated_at", "holder", "held_until"})
@@ -128,7 +128,7 @@ class Registry:
             ConflictError: another query has the name.
         """
         now = self._now()
-        stored = self._cleaned(replace(record, version=1, created_at=now, updated_at=now), now, is_claim=False)
+        stored = self._cleaned(replace(record, version=1, created_at=now, updated_at=now), now)
         try:
             with self._database.begin() as connection:
                 connection.execute(QUERIES.insert().values(stored.to_row()))
@@ -156,7 +156,7 @@ class Registry:
         Raises:
             ConflictError: somebody changed the query in the meantime.
         """
-        return self._write(record, changes, event, who, is_claim=False)
+        return self._write(record, changes, event, who, is_held=None)
 
     def claim(self, record: QueryRecord, *, event: str, **changes: Any) -> QueryRecord:
         """Become the holder of a query whatever its state, so that no other process repairs it at the same time.
@@ -164,7 +164,15 @@ class Registry:
         Raises:
             ConflictError: somebody changed the query in the meantime.
         """
-        return self._write(record, changes, event, None, is_claim=True)
+        return self._write(record, changes, event, None, is_held=True)
+
+    def release(self, record: QueryRecord, *, event: str, **changes: Any) -> QueryRecord:
+        """Let a query go whatever its state: work on it failed, and the next `reconcile` of any process takes it up.
+
+        Raises:
+            ConflictError: somebody changed the query in the meantime.
+        """
+        return self._write(record, changes, event, None, is_held=False)
 
     def note_checkpoint(self, record: QueryRecord, path: str) -> None:
         """Remember the newest checkpoint of the record's job. No event, and no conflict with those at work on it."""
@@ -194,17 +202,17 @@ class Registry:
     def _select(self, condition: sa.ColumnElement[bool]) -> list[QueryRecord]:
         statement = sa.select(QUERIES).where(QUERIES.c.namespace == self.namespace, condition).order_by(QUERIES.c.name)
         with self._database.begin() as connection:
-            return [QueryRecord.from_row(row) for row in connection.execute(statement).mappings()]
+            return [QueryRecord.from_row({**row}) for row in connection.execute(statement).mappings()]
 
     def _write(
-        self, record: QueryRecord, changes: Mapping[str, Any], event: str, who: str | None, *, is_claim: bool
+        self, record: QueryRecord, changes: Mapping[str, Any], event: str, who: str | None, *, is_held: bool | None
     ) -> QueryRecord:
         refused = sorted(changes.keys() & (_KEPT_BY_REGISTRY | _FIXED))
         if refused:
             raise InputError(f"{refused[0]} of a query is not changed by its users")
         now = self._now()
         changed = replace(record, **changes, version=record.version + 1, updated_at=now).validated()
-        stored = self._cleaned(changed, now, is_claim=is_claim)
+        stored = self._cleaned(changed, now, is_held=is_held)
         row = stored.to_row()
         if "checkpoint_path" not in changes and stored.job_id == record.job_id:
             del row["checkpoint_path"]  # note_checkpoint may have written a newer one
@@ -226,18 +234,17 @@ class Registry:
             self._add_event(connection, record, stored, event, who)
         return stored
 
-    def _cleaned(self, record: QueryRecord, now: datetime, *, is_claim: bool) -> QueryRecord:
-        is_held = is_claim or record.state in BUSY
-        stopped_at = record.stopped_at
-        if record.state in OVER:
-            stopped_at = stopped_at or now
-        elif record.state in (QueryState.RUNNING, QueryState.STARTING):
-            stopped_at = None
+    def _cleaned(self, record: QueryRecord, now: datetime, *, is_held: bool | None = None) -> QueryRecord:
+        """Return the record as it is stored; `is_held` None: as its state says."""
+        is_held = record.state in BUSY if is_held is None else is_held
+        is_up = record.state in LIVE or record.state is QueryState.DEPLOYING
         return replace(
             record,
+            stop_mode=None if is_up else record.stop_mode,
+            savepoint_request=record.savepoint_request if record.state is QueryState.STOPPING else None,
+            stopped_at=None if is_up else (record.stopped_at or now) if record.state in OVER else record.stopped_at,
             holder=this_process() if is_held else None,
             held_until=now + timedelta(seconds=self.lease_s) if is_held else None,
-            stopped_at=stopped_at,
             ddl=redact(record.ddl) if record.ddl else record.ddl,
             error_text=redact(record.error_text) if record.error_text else record.error_text,
         )

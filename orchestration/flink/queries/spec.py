@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 from orchestration.errors import StatementError
 from orchestration.flink.queries.durations import Duration
-from orchestration.flink.script import tokenize
+from orchestration.flink.tokens import tokenize
 from orchestration.redaction import is_sensitive_key, redact
 
 DEFAULT_CHECKPOINT_INTERVAL = timedelta(seconds=60)

@@ -1,0 +1,74 @@
+"""Where the state of a lost job lies: its newest completed checkpoint or savepoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from orchestration.errors import NotFoundError
+from orchestration.flink.queries.record import QueryRecord
+
+CHECKPOINT_DIR_KEYS = ("execution.checkpointing.dir", "state.checkpoints.dir")
+
+
+@dataclass(frozen=True)
+class RestorePoint:
+    """A checkpoint or savepoint that a job can start from."""
+
+    kind: Literal["checkpoint", "savepoint"]
+    path: str
+
+
+def find_restore_point(record: QueryRecord, checkpoint_dir: str | None) -> RestorePoint | None:
+    """Return the newest state of a query, or None if none was ever completed.
+
+    Args:
+        checkpoint_dir: the cluster's `execution.checkpointing.dir`; a file system of this machine is looked through
+            for checkpoints that were completed after the record's last look.
+
+    Raises:
+        NotFoundError: the state that the record names is gone from this machine's disk; starting without it would
+            read everything again.
+    """
+    named = [RestorePoint("savepoint", record.savepoint_path)] if record.savepoint_path else []
+    if record.checkpoint_path:
+        of_this_job = record.job_id is not None and record.job_id in record.checkpoint_path
+        # Of an earlier job it is older than a savepoint, because that one was made later, to stop the job.
+        named.insert(0 if of_this_job else len(named), RestorePoint("checkpoint", record.checkpoint_path))
+    found = [RestorePoint("checkpoint", str(path.as_uri())) for path in _on_disk(record.job_id, checkpoint_dir)]
+    points = [*found, *named]
+    if not points:
+        return None
+    if any(local_path(point.path) is None for point in points):
+        return points[0]
+    complete = [(metadata.stat().st_mtime, point) for point in points if (metadata := _metadata(point.path)).is_file()]
+    if complete:
+        return max(complete, key=lambda pair: pair[0])[1]
+    raise NotFoundError(
+        f"the last state of query {record.name!r} is gone: {points[0].path}",
+        hint="bring it back, or start without it: millrace sql restart --from fresh",
+        context={"query_id": record.id, "path": points[0].path},
+    )
+
+
+def local_path(address: str) -> Path | None:
+    """Return the path that a `file:` address or a bare path means on this machine; None for other file systems."""
+    parts = urlsplit(address)
+    return Path(url2pathname(parts.path)) if parts.scheme in ("", "file") else None
+
+
+def _metadata(address: str) -> Path:
+    """A checkpoint or savepoint is complete when this file, written last, is there."""
+    return (local_path(address) or Path(address)) / "_metadata"
+
+
+def _on_disk(job_id: str | None, checkpoint_dir: str | None) -> Iterator[Path]:
+    root = local_path(checkpoint_dir) if checkpoint_dir else None
+    if root is None or job_id is None:
+        return
+    for metadata in root.joinpath(job_id).glob("chk-*/_metadata"):
+        yield metadata.parent
