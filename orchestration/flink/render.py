@@ -46,6 +46,17 @@ def render(template: str, variables: Mapping[str, str], templates_dir: Path = TE
     return _VARIABLE.sub(lambda match: variables[match[1]], body)
 
 
+def render_used(template: str, known: Mapping[str, str], templates_dir: Path = TEMPLATES_DIR) -> str:
+    """Return the same as `render` for a template that need not name all the `known` variables.
+
+    Raises:
+        TemplateError: the template does not exist, or names a variable that is not known.
+    """
+    path = templates_dir / template
+    used = set(_VARIABLE.findall(_COMMENT_LINE.sub("", path.read_text(encoding="utf-8")))) if path.is_file() else set()
+    return render(template, {name: value for name, value in known.items() if name in used}, templates_dir)
+
+
 def write_rendered(folder: Path, name: str, statements: Mapping[str, str]) -> Path:
     """Write the statements of a run, secrets masked, to `<folder>/<name>.sql` for people to read; return its path."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import count
 
 from orchestration.contracts import DatasetContract
+from orchestration.flink.catalog_sql import create_catalog, create_namespace
 from orchestration.flink.failures import JobNotFoundError
 from orchestration.flink.gateway import GatewayClient
 from orchestration.flink.jobs import find_live_jobs, wait_for_end
@@ -16,7 +17,6 @@ from orchestration.flink.render import write_rendered
 from orchestration.flink.rest import FlinkRest
 from orchestration.flink.session import open_session
 from orchestration.flink.submit import JobResult, run_job
-from orchestration.lakehouse.statements import create_catalog, create_namespace
 from orchestration.locking import hold
 from orchestration.settings import Settings
 from orchestration.sql import split_table

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from orchestration.broker.offsets import LogRange
 from orchestration.contracts import Column, DatasetContract
 from orchestration.flink.render import render
+from orchestration.flink.tables import source_columns
 from orchestration.naming import CATALOG
 from orchestration.sql import options_clause, quote_flink, quote_literal, split_table
 
@@ -20,22 +21,10 @@ def qualified(table: str) -> str:
     return ".".join(quote_flink(part) for part in (CATALOG, *split_table(table)))
 
 
-def create_catalog(options: Mapping[str, str]) -> str:
-    """Return CREATE CATALOG; holds credentials, so it is never logged unredacted."""
-    return render(
-        "catalogs/lakehouse.sql", {"CATALOG": quote_flink(CATALOG), "CATALOG_OPTIONS": options_clause(options)}
-    )
-
-
-def create_namespace(namespace: str) -> str:
-    """Return CREATE DATABASE IF NOT EXISTS for a namespace of the catalog."""
-    return render("catalogs/namespace.sql", {"CATALOG": quote_flink(CATALOG), "NAMESPACE": quote_flink(namespace)})
-
-
 def create_bronze(contract: DatasetContract) -> str:
     """Return CREATE TABLE IF NOT EXISTS of bronze."""
     return render(
-        "bronze/table.sql", {"TABLE": qualified(contract.tables.bronze), "COLUMNS": _source_columns(contract)}
+        "bronze/table.sql", {"TABLE": qualified(contract.tables.bronze), "COLUMNS": source_columns(contract.columns)}
     )
 
 
@@ -57,7 +46,7 @@ def create_rejected(contract: DatasetContract) -> str:
     """Return CREATE TABLE IF NOT EXISTS of the rejected rows."""
     return render(
         "silver/rejected_table.sql",
-        {"TABLE": qualified(contract.tables.rejected), "COLUMNS": _source_columns(contract)},
+        {"TABLE": qualified(contract.tables.rejected), "COLUMNS": source_columns(contract.columns)},
     )
 
 
@@ -86,7 +75,7 @@ def create_source(
         "json.timestamp-format.standard": "ISO-8601",
         "json.ignore-parse-errors": "true" if is_tolerant else "false",
     }
-    columns = _source_columns(contract)
+    columns = source_columns(contract.columns)
     return render("sources/kafka.sql", {"SOURCE": SOURCE, "COLUMNS": columns, "OPTIONS": options_clause(options)})
 
 
@@ -205,10 +194,6 @@ def _lines(parts: Iterable[str]) -> str:
 
 def _names(columns: Iterable[Column]) -> str:
     return _lines(quote_flink(column.name) for column in columns)
-
-
-def _source_columns(contract: DatasetContract) -> str:
-    return _lines(f"{quote_flink(column.name)} {column.bronze}" for column in contract.columns)
 
 
 def _offsets(offsets: Mapping[int, int]) -> str:

@@ -104,19 +104,22 @@ def render_all(settings: Settings, contract: DatasetContract) -> list[str]:
         TemplateError: a template and its variables do not match.
     """
     from orchestration.broker.offsets import LogRange
+    from orchestration.flink.catalog_sql import create_catalog, create_namespace
+    from orchestration.flink.tables import create_topic_table
     from orchestration.lakehouse import statements as sql
     from orchestration.storage import flink_catalog_options
 
     ranges = {0: LogRange(0, 1)}
     day = date(2024, 1, 1)
     try:
-        catalog = [sql.create_catalog(flink_catalog_options(settings))]
+        catalog = [create_catalog(flink_catalog_options(settings))]
     except ConfigError:
         # A catalog that is only read has no options for writing; its templates still have to hold.
-        catalog = [sql.create_catalog({"type": "iceberg"})]
+        catalog = [create_catalog({"type": "iceberg"})]
     return [
         *catalog,
-        sql.create_namespace(contract.tables.bronze.split(".")[0]),
+        create_namespace(contract.tables.bronze.split(".")[0]),
+        create_topic_table(f"{contract.name}_raw", contract, settings, "streaming"),
         sql.create_bronze(contract),
         sql.create_silver(contract),
         sql.create_rejected(contract),

@@ -11,10 +11,16 @@ import pytest
 
 from orchestration.broker.offsets import LogRange
 from orchestration.contracts import DatasetContract, list_datasets, load_contract
+from orchestration.flink import catalog_sql, tables
 from orchestration.flink import render as rendering
+from orchestration.flink.catalog_sql import create_catalog, create_namespace
+from orchestration.flink.tables import TableDirectory, create_topic_table
 from orchestration.lakehouse import statements
+from orchestration.settings import Settings
 from tests.contract.checkout import ROOT, tracked_files
 
+# Queries are read by their own loader; a declared table is used by its name.
+NAMED = ("flink_sql/queries/", "flink_sql/tables/")
 TEMPLATES = sorted(path for path in tracked_files() if path.startswith("flink_sql/") and path.endswith(".sql"))
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -51,8 +57,9 @@ def render_everything(contract: DatasetContract) -> list[str]:
         statements.rebuild_rejected(contract),
     ]
     return [
-        statements.create_catalog({"type": "iceberg"}),
-        statements.create_namespace("silver"),
+        create_catalog({"type": "iceberg"}),
+        create_namespace("silver"),
+        create_topic_table(f"{contract.name}_raw", contract, Settings(), "streaming"),
         statements.create_bronze(contract),
         statements.create_silver(contract),
         statements.create_rejected(contract),
@@ -79,6 +86,15 @@ def test_every_template_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
         used.add(f"flink_sql/{template}")
         return rendering.render(template, variables, templates_dir)
 
-    monkeypatch.setattr(statements, "render", record)
+    for module in (statements, catalog_sql, tables):
+        monkeypatch.setattr(module, "render", record)
     render_everything(load_contract("taxi"))
-    assert used == set(TEMPLATES)
+    assert used == {template for template in TEMPLATES if not template.startswith(NAMED)}
+
+
+def test_every_declared_table_is_found_by_its_name() -> None:
+    directory = TableDirectory(Settings())
+    declared = [Path(path).stem for path in TEMPLATES if path.startswith("flink_sql/tables/")]
+    assert declared
+    for name in declared:
+        assert [item.name for item in directory.statements_for(f"SELECT 1 FROM {name}")][-1] == name

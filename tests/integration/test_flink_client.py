@@ -11,6 +11,7 @@ import pytest
 
 from orchestration.catalog import open_catalog
 from orchestration.errors import FlinkError, JobFailedError, StatementError, UnreachableError
+from orchestration.flink.catalog_sql import create_catalog
 from orchestration.flink.failures import DuplicateJobError
 from orchestration.flink.gateway import GatewayClient
 from orchestration.flink.jobs import cancel_job, find_live_jobs, wait_for_end
@@ -19,7 +20,6 @@ from orchestration.flink.rest import FlinkRest
 from orchestration.flink.script import split_script
 from orchestration.flink.session import Session, open_session
 from orchestration.flink.submit import run_job
-from orchestration.lakehouse.statements import create_catalog
 from orchestration.settings import Settings
 from orchestration.storage import flink_catalog_options
 

@@ -9,6 +9,7 @@ import pytest
 from orchestration.broker.offsets import LogRange
 from orchestration.contracts import load_contract
 from orchestration.errors import ConfigError
+from orchestration.flink.catalog_sql import create_catalog, create_namespace
 from orchestration.lakehouse import statements
 from tests.unit.tiny import tiny_contract
 
@@ -216,11 +217,11 @@ WHERE `rejected_by` IS NOT NULL AND TRUE"""
 
 
 def test_the_catalog_takes_any_value_as_a_literal() -> None:
-    sql = statements.create_catalog({"type": "iceberg", "uri": "http://h:1/o'neil", "warehouse": "${HOME}"})
+    sql = create_catalog({"type": "iceberg", "uri": "http://h:1/o'neil", "warehouse": "${HOME}"})
     assert (
         sql
         == """\
-CREATE CATALOG `lakehouse` WITH (
+CREATE CATALOG IF NOT EXISTS `lakehouse` WITH (
     'type' = 'iceberg',
     'uri' = 'http://h:1/o''neil',
     'warehouse' = '${HOME}'
@@ -230,11 +231,11 @@ CREATE CATALOG `lakehouse` WITH (
 
 def test_a_value_with_a_line_break_is_refused() -> None:
     with pytest.raises(ConfigError, match="control character"):
-        statements.create_catalog({"uri": "a\nb"})
+        create_catalog({"uri": "a\nb"})
 
 
 def test_a_namespace_is_created_if_it_is_not_there() -> None:
-    assert statements.create_namespace("silver") == "CREATE DATABASE IF NOT EXISTS `lakehouse`.`silver`"
+    assert create_namespace("silver") == "CREATE DATABASE IF NOT EXISTS `lakehouse`.`silver`"
 
 
 def test_bronze_keeps_source_names_and_adds_the_records_place() -> None:
