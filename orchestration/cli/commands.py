@@ -41,6 +41,7 @@ ENTRIES = (
     Entry("restart", "stack", _STACK, "Restart one server."),
     Entry("sample", "sample", _DATA, "Write a sample file of taxi trips, clean or with known defects."),
     Entry("duckdb", "duckdb", _DATA, "Query the lakehouse with DuckDB: a shell or one statement."),
+    Entry("sql", "sql.group", _DATA, "Query Flink SQL, and deploy queries that run until they are stopped."),
     Entry("counts", "counts", _DATA, "Count the rows of every layer."),
     Entry("lag", "lag", _DATA, "Show how far bronze is behind the topic."),
     Entry("validate", "validate", _WATCH, "Check services, jobs, data and models; exact accounting."),

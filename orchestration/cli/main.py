@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run hoisted arguments and return the exit code; prints errors as `error: …` and `hint: …`."""
-    is_json, is_debug = "--json" in arguments, "--debug" in arguments
+    is_json, is_debug = asks_for_json(arguments), "--debug" in arguments
     _choose(arguments)
     try:
         code = app(args=list(arguments), prog_name="millrace", standalone_mode=False)
@@ -125,6 +125,16 @@ def run(arguments: Sequence[str]) -> int:
     # The boundary: no traceback reaches a user who did not ask for it.
     except Exception as error:  # noqa: BLE001
         return _report(error, is_json, is_debug)
+
+
+def asks_for_json(arguments: Sequence[str]) -> bool:
+    """Whether the command's result is one JSON document, so that its error is one too."""
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    return (
+        "--json" in arguments
+        or "--output=json" in arguments
+        or any(word in ("--output", "-o") and value == "json" for word, value in pairs)
+    )
 
 
 def first_of(error: BaseException) -> BaseException:
@@ -180,6 +190,7 @@ def error_document(error: MillraceError) -> dict[str, Any]:
     """Return an error for machines."""
     return {
         "type": type(error).__name__,
+        "code": error.code,
         "message": error.message,
         "hint": error.hint,
         "exit_code": error.exit_code,

@@ -99,6 +99,7 @@ def test_with_json_an_error_is_the_one_document_on_stdout(
     assert json.loads(capsys.readouterr().out) == {
         "error": {
             "type": "BusyError",
+            "code": "internal",
             "message": "taken",
             "hint": "wait",
             "exit_code": 7,
@@ -186,3 +187,18 @@ def test_instance_and_profile_reach_the_settings_of_every_command(
     monkeypatch.setenv("MILLRACE_PROFILE", "local")
     root.run(root.hoist(["config", "show", "--json", "--instance", "two"]))
     assert json.loads(capsys.readouterr().out)["instance"] == "two"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_json"),
+    [
+        pytest.param(["sql", "list", "--json"], True, id="flag"),
+        pytest.param(["sql", "list", "--output", "json"], True, id="option"),
+        pytest.param(["sql", "list", "-o", "json"], True, id="short"),
+        pytest.param(["sql", "list", "--output=json"], True, id="equals"),
+        pytest.param(["sql", "list", "-o", "ndjson"], False, id="lines"),
+        pytest.param(["sql", "query", "json"], False, id="word"),
+    ],
+)
+def test_an_error_is_json_where_the_result_would_be(arguments: list[str], is_json: bool) -> None:
+    assert root.asks_for_json(arguments) is is_json

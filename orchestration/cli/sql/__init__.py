@@ -1,0 +1,1 @@
+"""`millrace sql`: queries on Flink SQL, ad hoc and persistent, and an interactive shell."""
