@@ -68,14 +68,17 @@ def sink_columns(
 
 
 def find_differences(existing: Sequence[QueryColumn], wanted: Sequence[SinkColumn]) -> list[str]:
-    """Return what keeps `wanted` from going into a table with the columns `existing`; one sentence a difference."""
+    """Return what keeps `wanted` from going into a table with the columns `existing`; one sentence a difference.
+
+    A key is never NULL in a table; `plan_sink` makes it so too, and warns.
+    """
     differences: list[str] = []
     for position, (have, want) in enumerate(zip(existing, wanted, strict=False), start=1):
         if have.name != want.name:
             differences.append(f"column {position} is called {have.name!r} in the table and {want.name!r} in the query")
         elif not _fits(want.type, have.type):
             differences.append(f"column {have.name!r} is {have.type} in the table and {want.type} in the query")
-        elif want.is_nullable and not have.is_nullable:
+        elif want.is_nullable and not have.is_nullable and not have.is_key:
             differences.append(f"column {have.name!r} is NOT NULL in the table and can be NULL in the query")
     names = [column.name for column in existing[len(wanted) :]]
     differences += [f"column {name!r} is in the table only" for name in names]

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import product
+
+from orchestration.flink.plan_text import Operator, UnknownPlanError, parse_plan, physical_plan, split_items
 
 Key = frozenset[int]
 """Positions of columns."""
 
-_SECTION = "== Optimized Physical Plan =="
-_LINE = re.compile(r"^(?P<indent>[ :|+-]*)(?P<operator>[A-Z]\w*)\((?P<inside>.*)\)$")
 _CHANGELOG = re.compile(r"changelogMode=\[([A-Z,]*)\]$")
-_ATTRIBUTE = re.compile(r"\s*([A-Za-z]\w*)=")
-_INDENT = 3
 _MOST_KEYS = 16
-_OPEN, _CLOSE = "([{", ")]}"
 
 
 @dataclass(frozen=True)
@@ -30,13 +27,6 @@ class PlanFacts:
 
     changelog: frozenset[str]
     keys: tuple[tuple[int, ...], ...]
-
-
-@dataclass
-class _Node:
-    operator: str
-    attributes: dict[str, str]
-    inputs: list[_Node] = field(default_factory=list["_Node"])
 
 
 @dataclass(frozen=True)
@@ -48,26 +38,27 @@ class _Relation:
     window: Key = frozenset()
 
 
-class _UnknownPlanError(Exception):
-    """The plan has a form that is not known here."""
+TableKey = Callable[[tuple[str, ...]], Sequence[str]]
+"""Gives the primary key of a table by its path; empty if it has none."""
 
 
-def read_plan(text: str, columns: int) -> PlanFacts:
+def read_plan(text: str, columns: int, table_key: TableKey | None = None) -> PlanFacts:
     """Return the facts of a plan.
 
     Args:
         text: all that EXPLAIN CHANGELOG_MODE printed.
         columns: how many columns the query has.
+        table_key: is not asked when the query only adds rows, and so needs no key.
     """
-    # Windows are printed with one quote, 'w$, which would pass for the start of a string.
-    section = text.partition(_SECTION)[2].partition("\n== ")[0].strip().replace("'w$", "w$")
+    section = physical_plan(text)
     root_line = section.partition("\n")[0].rstrip(")")
     match = _CHANGELOG.search(root_line)
     # In batch mode nothing is printed, and every row is final.
     changelog = frozenset(match[1].split(",")) if match else frozenset({"I"})
+    ask = _no_key if changelog == frozenset("I") else table_key or _no_key
     try:
-        relation = _relation(_parse(section))
-    except _UnknownPlanError:
+        relation = _relation(parse_plan(section), ask)
+    except UnknownPlanError:
         return PlanFacts(changelog, ())
     if len(relation.columns) != columns:
         return PlanFacts(changelog, ())
@@ -78,63 +69,12 @@ def read_plan(text: str, columns: int) -> PlanFacts:
     return PlanFacts(changelog, tuple(tuple(sorted(key)) for key in keys if key))
 
 
-def _parse(section: str) -> _Node:
-    root: _Node | None = None
-    path: list[_Node] = []
-    for line in section.splitlines():
-        match = _LINE.match(line)
-        if match is None:
-            raise _UnknownPlanError
-        depth, rest = divmod(len(match["indent"]), _INDENT)
-        if rest or depth > len(path) or (depth == 0) is not (root is None):
-            raise _UnknownPlanError
-        node = _Node(match["operator"], _attributes(match["inside"]))
-        root = root or node
-        del path[depth:]
-        if path:
-            path[-1].inputs.append(node)
-        path.append(node)
-    if root is None:
-        raise _UnknownPlanError
-    return root
-
-
-def _split(text: str) -> list[str]:
-    """Cut at the commas that stand in no bracket and no string."""
-    parts: list[str] = []
-    start = depth = 0
-    in_string = False
-    for index, char in enumerate(text):
-        if char == "'":
-            in_string = not in_string
-        elif in_string:
-            continue
-        elif char in _OPEN:
-            depth += 1
-        elif char in _CLOSE:
-            depth -= 1
-        elif char == "," and depth == 0:
-            parts.append(text[start:index].strip())
-            start = index + 1
-    if depth or in_string:
-        raise _UnknownPlanError
-    return [*parts, text[start:].strip()] if text.strip() else []
-
-
-def _attributes(inside: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for part in _split(inside):
-        match = _ATTRIBUTE.match(part)
-        if match is None:
-            raise _UnknownPlanError
-        found[match[1]] = part[match.end() :].removeprefix("[").removesuffix("]")
-    return found
-
-
-def _relation(node: _Node) -> _Relation:
-    inputs = [_relation(item) for item in node.inputs]
-    build = _OPERATORS.get(node.operator, _without_keys)
-    relation = build(node, inputs)
+def _relation(node: Operator, table_key: TableKey) -> _Relation:
+    inputs = [_relation(item, table_key) for item in node.inputs]
+    if node.name == "TableSourceScan":
+        relation = _scan(node, table_key)
+    else:
+        relation = _OPERATORS.get(node.name, _without_keys)(node, inputs)
     keys = sorted(_minimal(relation.keys), key=lambda key: (len(key), sorted(key)))
     return replace(relation, keys=frozenset(keys[:_MOST_KEYS]))
 
@@ -144,14 +84,14 @@ def _minimal(keys: Iterable[Key]) -> list[Key]:
     return [key for key in known if not any(other < key for other in known)]
 
 
-def _output(node: _Node) -> tuple[str, ...]:
+def _output(node: Operator) -> tuple[str, ...]:
     """Names of what `select` gives, or of the fields of a scan."""
     if "select" in node.attributes:
-        return tuple(_alias(item)[1] for item in _split(node.attributes["select"]))
+        return tuple(_alias(item)[1] for item in split_items(node.attributes["select"]))
     for name in ("fields", "union"):
         if name in node.attributes:
-            return tuple(_split(node.attributes[name]))
-    raise _UnknownPlanError
+            return tuple(split_items(node.attributes[name]))
+    raise UnknownPlanError
 
 
 def _alias(item: str) -> tuple[str, str]:
@@ -162,35 +102,49 @@ def _alias(item: str) -> tuple[str, str]:
 
 def _positions(names: str, columns: Sequence[str]) -> Key:
     found: set[int] = set()
-    for name in _split(names):
+    for name in split_items(names):
         if columns.count(name) != 1:
-            raise _UnknownPlanError
+            raise UnknownPlanError
         found.add(columns.index(name))
     return frozenset(found)
 
 
 def _only(inputs: list[_Relation]) -> _Relation:
     if len(inputs) != 1:
-        raise _UnknownPlanError
+        raise UnknownPlanError
     return inputs[0]
 
 
-def _without_keys(node: _Node, inputs: list[_Relation]) -> _Relation:
+def _no_key(path: tuple[str, ...]) -> Sequence[str]:
+    return ()
+
+
+def _scan(node: Operator, table_key: TableKey) -> _Relation:
+    """The table's path is followed by what was pushed into the scan, such as `filter=[]`."""
+    columns = _output(node)
+    path = tuple(split_items(node.attributes.get("table", "").removeprefix("[").removesuffix("]"))[:3])
+    key = table_key(path)
+    if not key or any(columns.count(name) != 1 for name in key):
+        return _Relation(columns)
+    return _Relation(columns, frozenset({frozenset(columns.index(name) for name in key)}))
+
+
+def _without_keys(node: Operator, inputs: list[_Relation]) -> _Relation:
     if "select" in node.attributes or "fields" in node.attributes or "union" in node.attributes:
         return _Relation(_output(node))
     return _Relation(_only(inputs).columns)
 
 
-def _same(node: _Node, inputs: list[_Relation]) -> _Relation:
+def _same(node: Operator, inputs: list[_Relation]) -> _Relation:
     """Operators that move, sort, cut or filter rows and change none."""
     return _only(inputs)
 
 
-def _calc(node: _Node, inputs: list[_Relation]) -> _Relation:
+def _calc(node: Operator, inputs: list[_Relation]) -> _Relation:
     source = _only(inputs)
     moved: dict[int, list[int]] = {}
     names: list[str] = []
-    for position, item in enumerate(_split(node.attributes.get("select", ""))):
+    for position, item in enumerate(split_items(node.attributes.get("select", ""))):
         expression, name = (item, item) if item in source.columns else _alias(item)
         names.append(name)
         if source.columns.count(expression) == 1:
@@ -205,19 +159,19 @@ def _calc(node: _Node, inputs: list[_Relation]) -> _Relation:
     return _Relation(tuple(names), frozenset(keys), window)
 
 
-def _aggregate(node: _Node, inputs: list[_Relation]) -> _Relation:
+def _aggregate(node: Operator, inputs: list[_Relation]) -> _Relation:
     columns = _output(node)
     return _Relation(columns, frozenset({_positions(node.attributes.get("groupBy", ""), columns)}))
 
 
-def _window_aggregate(node: _Node, inputs: list[_Relation]) -> _Relation:
+def _window_aggregate(node: Operator, inputs: list[_Relation]) -> _Relation:
     """Groups and the window. Its end alone names it; its start does too, except where windows grow (CUMULATE)."""
     columns = _output(node)
     group = _positions(node.attributes.get("groupBy", ""), columns)
     bounds = {"start": "start(w$)", "end": "end(w$)"}
     at = {
         bound: position
-        for position, item in enumerate(_split(node.attributes["select"]))
+        for position, item in enumerate(split_items(node.attributes["select"]))
         for bound, call in bounds.items()
         if _alias(item)[0] == call
     }
@@ -227,7 +181,7 @@ def _window_aggregate(node: _Node, inputs: list[_Relation]) -> _Relation:
     return _Relation(columns, frozenset(keys), frozenset(at.values()))
 
 
-def _rank(node: _Node, inputs: list[_Relation]) -> _Relation:
+def _rank(node: Operator, inputs: list[_Relation]) -> _Relation:
     source = _only(inputs)
     columns = _output(node)
     keys: set[Key] = set()
@@ -243,17 +197,17 @@ def _rank(node: _Node, inputs: list[_Relation]) -> _Relation:
     return _Relation(columns, frozenset(keys))
 
 
-def _keyed(attribute: str) -> Callable[[_Node, list[_Relation]], _Relation]:
+def _keyed(attribute: str) -> Callable[[Operator, list[_Relation]], _Relation]:
     """Operators that keep one row a key, and name the key in an attribute."""
 
-    def build(node: _Node, inputs: list[_Relation]) -> _Relation:
+    def build(node: Operator, inputs: list[_Relation]) -> _Relation:
         source = _only(inputs)
         return _Relation(source.columns, frozenset({_positions(node.attributes[attribute], source.columns)}))
 
     return build
 
 
-def _join(node: _Node, inputs: list[_Relation]) -> _Relation:
+def _join(node: Operator, inputs: list[_Relation]) -> _Relation:
     """A row of one side meets one row of the other where the join's equality covers a key of the other."""
     left, right = inputs
     columns = _output(node)
@@ -261,7 +215,7 @@ def _join(node: _Node, inputs: list[_Relation]) -> _Relation:
     if kind in ("LeftSemiJoin", "LeftAntiJoin"):
         return _Relation(columns, left.keys if len(columns) == len(left.columns) else frozenset())
     if len(columns) != len(left.columns) + len(right.columns):
-        raise _UnknownPlanError
+        raise UnknownPlanError
     shift = len(left.columns)
     right_keys = {frozenset(position + shift for position in key) for key in right.keys}
     is_one_left = "JoinKeyContainsUniqueKey" in node.attributes.get("leftInputSpec", "")
@@ -276,7 +230,7 @@ def _join(node: _Node, inputs: list[_Relation]) -> _Relation:
     return _Relation(columns, frozenset(keys))
 
 
-_OPERATORS: dict[str, Callable[[_Node, list[_Relation]], _Relation]] = {
+_OPERATORS: dict[str, Callable[[Operator, list[_Relation]], _Relation]] = {
     **dict.fromkeys(
         (
             "Exchange",

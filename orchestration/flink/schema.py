@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from orchestration.errors import SqlRefusedError, StatementError
+from orchestration.flink.catalog_sql import quote_path
 from orchestration.flink.plan_keys import read_plan
 from orchestration.flink.results import Result
 from orchestration.sql import quote_flink
@@ -39,6 +40,7 @@ class QueryColumn:
         type: Flink type without NOT NULL and without the marks *ROWTIME* and *PROCTIME*, such as `TIMESTAMP(3)`.
         is_rowtime: it is an event time with a watermark.
         is_proctime: it is the processing time.
+        is_key: of a table: it is part of the primary key.
     """
 
     name: str
@@ -46,6 +48,7 @@ class QueryColumn:
     is_nullable: bool
     is_rowtime: bool = False
     is_proctime: bool = False
+    is_key: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,15 @@ def describe_query(session: Executes, sql: str) -> QuerySchema:
         columns = describe_table(session, view)
     finally:
         session.execute(f"DROP TEMPORARY VIEW IF EXISTS {view}").close()
-    plan = read_plan(str(session.execute(f"EXPLAIN CHANGELOG_MODE {query}").fetch_all()[0][0]), len(columns))
+
+    def key_of(path: tuple[str, ...]) -> list[str]:
+        try:
+            return [column.name for column in describe_table(session, quote_path(*path)) if column.is_key]
+        except StatementError:
+            return []  # an inline table, which has no name to ask for
+
+    explained = str(session.execute(f"EXPLAIN CHANGELOG_MODE {query}").fetch_all()[0][0])
+    plan = read_plan(explained, len(columns), key_of)
     names = [column.name for column in columns]
     keys = [tuple(names[index] for index in key) for key in plan.keys]
     return QuerySchema(columns, plan.changelog, tuple(keys))
@@ -119,11 +130,14 @@ def describe_table(session: Executes, table: str) -> tuple[QueryColumn, ...]:
         StatementError: there is none.
     """
     rows = session.execute(f"DESCRIBE {table}").fetch_all()
-    return tuple(_column(str(name), str(type_), is_nullable is True) for name, type_, is_nullable, *_ in rows)
+    return tuple(
+        _column(str(name), str(type_), is_nullable is True, key is not None)
+        for name, type_, is_nullable, key, *_ in rows
+    )
 
 
-def _column(name: str, type_: str, is_nullable: bool) -> QueryColumn:
+def _column(name: str, type_: str, is_nullable: bool, is_key: bool) -> QueryColumn:
     marks = {field: True for mark, field in _MARKS.items() if type_.endswith(mark)}
     for mark in _MARKS:
         type_ = type_.removesuffix(mark)
-    return QueryColumn(name, type_, is_nullable, **marks)
+    return QueryColumn(name, type_, is_nullable, is_key=is_key, **marks)

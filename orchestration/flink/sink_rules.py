@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from orchestration.errors import ConfigError, SqlRefusedError
 from orchestration.flink.connectors import Connector
-from orchestration.flink.profiles import ConnectorProfile, check_value, is_reference, needs_reference
+from orchestration.flink.profiles import ConnectorProfile
+from orchestration.flink.references import check_value, is_reference, needs_reference
 from orchestration.flink.schema import QuerySchema
 
 UPSERT = "write.upsert.enabled"

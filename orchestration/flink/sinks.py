@@ -13,8 +13,9 @@ from orchestration.errors import ConfigError, StatementError
 from orchestration.flink.catalog_sql import create_namespace, quote_path, session_table
 from orchestration.flink.columns import SinkColumn, find_differences, sink_columns
 from orchestration.flink.connectors import CONNECTORS, Connector
-from orchestration.flink.profiles import AUTO, Profiles, resolve_ddl
+from orchestration.flink.profiles import AUTO, Profiles
 from orchestration.flink.queries.spec import SinkRequest
+from orchestration.flink.references import resolve_ddl
 from orchestration.flink.schema import Executes, QuerySchema, describe_table
 from orchestration.flink.sink_paths import sink_path
 from orchestration.flink.sink_rules import check_changes, check_names, choose_key, merge_options
@@ -124,7 +125,7 @@ def table_exists(session: Executes, table: str) -> bool:
     return True
 
 
-def compare_columns(session: Executes, table: str, schema: QuerySchema) -> list[str]:
+def compare_columns(session: Executes, table: str, schema: QuerySchema, *, keep_char: bool = False) -> list[str]:
     """Return how an existing table differs from what a query gives, one sentence each; empty if the query fits.
 
     Columns count in their order. A table may allow NULL where the query has none, and may have a wider type.
@@ -133,7 +134,9 @@ def compare_columns(session: Executes, table: str, schema: QuerySchema) -> list[
         StatementError: there is no such table.
         SqlRefusedError: a column of the query is of a type that no table holds.
     """
-    return find_differences(describe_table(session, table), sink_columns(schema.columns, auto_alias=True))
+    return find_differences(
+        describe_table(session, table), sink_columns(schema.columns, keep_char=keep_char, auto_alias=True)
+    )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from orchestration.contracts.resolve import active_contract
 from orchestration.errors import ConfigError
 from orchestration.flink.catalog_sql import SESSION_CATALOG, create_catalog, session_table
 from orchestration.flink.ddl import Head, read_head
-from orchestration.flink.profiles import resolve_ddl
+from orchestration.flink.references import resolve_ddl
 from orchestration.flink.render import TEMPLATES_DIR, render, render_used
 from orchestration.flink.script import split_script
 from orchestration.flink.session import Mode
