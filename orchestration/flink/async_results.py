@@ -38,7 +38,7 @@ class AsyncRowStream:
         return self
 
     async def __anext__(self) -> Change:
-        await self._wait(lambda: self._stream.is_readable)
+        await self._wait(self._stream.poll)
         self._rows += 1
         if self._rows % _ROWS_IN_A_ROW == 0:
             await asyncio.sleep(0)

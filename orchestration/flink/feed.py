@@ -60,6 +60,7 @@ class Feed:
         self.reason: EndReason | None = None
         self.error: Exception | None = None
         self.ended_at = self.started_at = pages.timing.clock()
+        self.ready_at: float | None = None
         self.unfinished_job = ""
         self.listener: Callable[[], None] | None = None
         self.closed, self.settled = threading.Event(), threading.Event()
@@ -79,7 +80,7 @@ class Feed:
 
     @property
     def has_news(self) -> bool:
-        """Whether `take` returns at once."""
+        """Whether a page lies ready, or the end is known."""
         return self._slot is not None or self.reason is not None or self._is_drained
 
     @property
@@ -101,9 +102,12 @@ class Feed:
             raise self.error
         raise FlinkError(f"stopped before its first page: {shorten_sql(self.pages.sql)}", context={"code": "cancelled"})
 
-    def take(self) -> ResultPage | None:
-        """Return the next page, or None at the end: `reason` says which one."""
+    def wait_news(self) -> None:
+        """Wait for the next page or the end."""
         self._wait_until(lambda: self.has_news)
+
+    def take(self) -> ResultPage | None:
+        """Return the page that `has_news` told of, or None at the end: `reason` says which one."""
         with self._changed:
             if self.reason is None and self._slot is not None:
                 page, self._slot = self._slot, None
@@ -177,7 +181,7 @@ class Feed:
         page = self._first()
         limit_s, max_rows, rows = self.limits.fetch_timeout_s, self.limits.max_rows, 0
         with self._changed:
-            self._is_ready = True
+            self._is_ready, self.ready_at = True, self.pages.timing.clock()
             if limit_s:
                 self._deadline = self.pages.timing.clock() + limit_s
         while self._offer(page):

@@ -28,6 +28,7 @@ __all__ = [
     "End",
     "EndReason",
     "Limits",
+    "OnClosed",
     "Result",
     "Row",
     "RowStream",
@@ -261,11 +262,6 @@ class RowStream:
         return End(reason, self._rows, elapsed_s, self._message(reason))
 
     @property
-    def is_readable(self) -> bool:
-        """Whether `read` returns or raises at once."""
-        return self._position < len(self._page) or self._feed.has_news
-
-    @property
     def is_ready(self) -> bool:
         """Whether `columns` and `job_id` return or raise at once."""
         return self._feed.is_ready
@@ -277,14 +273,19 @@ class RowStream:
 
     def read(self) -> Change | None:
         """Return the next change, waiting for it; None at the end. As iterating, without waiting for the close."""
-        while self._feed.reason is None:
-            if self._position < len(self._page):
-                return self._hand_out()
+        while not self.poll():
+            self._feed.wait_news()
+        return self._hand_out() if self._feed.reason is None else self._finish()
+
+    def poll(self) -> bool:
+        """Return whether `read` returns or raises at once."""
+        feed = self._feed
+        while feed.reason is None and self._position == len(self._page) and feed.has_news:
             self._page, self._position = (), 0
-            page = self._feed.take()
+            page = feed.take()
             if page is not None:
                 self._page = page.results.data
-        return self._finish()
+        return feed.reason is not None or self._position < len(self._page)
 
     def to_list(self, cap: int = TO_LIST_ROWS) -> list[Change]:
         """Return all changes, up to `max_rows`, and close.
@@ -326,7 +327,7 @@ class RowStream:
         return self._feed.settled.wait(timeout_s) and not self._feed.unfinished_job
 
     def on_news(self, listener: Callable[[], None]) -> None:
-        """Call `listener`, from the stream's thread, whenever `is_readable` may have become true."""
+        """Call `listener`, from the stream's thread, whenever `poll` may have become true."""
         self._feed.listener = listener
 
     def _hand_out(self) -> Change:

@@ -2,6 +2,7 @@
 
 | Flink | JSON | Python |
 |---|---|---|
+| BOOLEAN | true, false | bool |
 | TINYINT … BIGINT | number | int |
 | DECIMAL(p, s) | number without trailing zeros | Decimal with scale s |
 | FLOAT, DOUBLE | number, or "NaN", "Infinity" | float |
@@ -15,15 +16,17 @@
 | ARRAY | list | list |
 | MAP, MULTISET | object | dict |
 | ROW | object | dict |
-| anything else | as it is | as it is |
+| anything else | as it is | str |
 
-Python's datetime stops at microseconds and at the year 9999: a value beyond stays text.
+Python's datetime stops at microseconds and at the year 9999: a value beyond stays text. The gateway cannot send VARIANT,
+RAW, or a MAP or MULTISET whose key is not text: such a query fails, with the advice to CAST.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation, localcontext
@@ -89,6 +92,8 @@ def converter(type_: LogicalType) -> Convert:
 
 def _not_null(type_: LogicalType) -> Convert:
     match type_.type:
+        case "BOOLEAN":
+            return _to_bool
         case "TINYINT" | "SMALLINT" | "INTEGER" | "BIGINT" | "INTERVAL_YEAR_MONTH":
             return _to_int
         case "DECIMAL":
@@ -116,7 +121,17 @@ def _not_null(type_: LogicalType) -> Convert:
         case "ROW":
             return _row({field.name: converter(field.type) for field in type_.fields})
         case _:
-            return lambda value: value
+            return _to_text
+
+
+def _to_bool(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("neither true nor false")
+    return value
+
+
+def _to_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
 
 
 def _to_int(value: object) -> int:
