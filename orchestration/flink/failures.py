@@ -5,14 +5,17 @@ So the mapping reads the chain, and an HTTP 500 is never retryable by itself.
 
     MillraceError
     ├── UnreachableError
-    │   └── OutcomeUnknownError     a request was sent and no answer came: it may have taken effect
+    │   ├── OutcomeUnknownError     a request was sent and no answer came: it may have taken effect
+    │   └── OverloadedError         no session is free, or something in front of Flink asks to come again later
     └── FlinkError
+        ├── UnauthorizedError       something in front of Flink refused our credentials
         ├── JobNotFoundError        the cluster does not know this job id
         └── DuplicateJobError       Flink refused a second job with this id
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 
@@ -27,6 +30,8 @@ from orchestration.errors import (
     UnreachableError,
 )
 from orchestration.redaction import redact
+
+_log = logging.getLogger(__name__)
 
 REMEDY = "start the stack with './millrace up', or look at it with './millrace status'"
 _TEXT_LIMIT = 600
@@ -73,16 +78,30 @@ class OutcomeUnknownError(UnreachableError):
     """A request that may not be repeated was sent, and no answer came: it may or may not have taken effect."""
 
 
+class OverloadedError(UnreachableError):
+    """No session is free in time, or a proxy in front of Flink asks to come again later. Nothing was run."""
+
+    default_code = "gateway_overloaded"
+
+
+class UnauthorizedError(FlinkError):
+    """A proxy in front of Flink refused our credentials."""
+
+    default_code = "unauthorized"
+
+
 class JobNotFoundError(FlinkError):
     """The cluster does not know the job: never submitted, expired from the job store, or lost with the JobManager."""
 
     exit_code = 3
+    default_code = "job_not_found"
 
 
 class DuplicateJobError(FlinkError):
     """Flink refused a submission because it already has, or had, a job with this id."""
 
     exit_code = 7
+    default_code = "conflict"
 
 
 @dataclass(frozen=True)
@@ -227,6 +246,13 @@ _RULES = (
     ),
     Rule(r"Expecting token to be", "result_token_lost", FlinkError, "pages can be read only once: run the query again"),
     Rule(
+        r"Could not map response to JSON",
+        "statement_failed",
+        StatementError,
+        "CAST the column to STRING, or select parts of it",
+        text="a column has a type that the gateway cannot send: VARIANT, RAW, MAP or MULTISET of keys that are no text",
+    ),
+    Rule(
         r"DuplicateJobSubmissionException|has already been submitted",
         "conflict",
         DuplicateJobError,
@@ -242,7 +268,7 @@ _RULES = (
         StatementError,
     ),
     Rule(r"doesn't support consuming (?:update|delete)", "sink_incompatible", StatementError),
-    Rule(r"TableAlreadyExist", "table_exists", StatementError),
+    Rule(r"TableAlreadyExist|Temporary (?:table|view) '[^']*' already exists", "table_exists", StatementError),
     Rule(r"Could not parse value", "config_invalid", StatementError),
     Rule(
         rf"org\.apache\.iceberg\..*(?:{_REFUSED})",
@@ -268,7 +294,12 @@ _RULES = (
         "the query failed while it ran: ",
     ),
     Rule(_REFUSED, "service_unreachable", UnreachableError, REMEDY, "Flink could not reach a service: "),
-    Rule(r"SqlValidatorException|ValidationException|CalciteContextException", "sql_semantic_error", StatementError),
+    Rule(
+        r"SqlValidatorException|ValidationException|CalciteContextException|Object '[^']*' not found|Cannot find table"
+        r"|Column types of query result and sink",
+        "sql_semantic_error",
+        StatementError,
+    ),
     Rule(r"org\.apache\.(?:flink\.table\.(?:api|planner|catalog)|calcite)\.", "statement_failed", StatementError),
 )
 
@@ -276,19 +307,46 @@ _RULES = (
 def error_from_answer(service: str, call: str, status: int, body: str, context: dict[str, object]) -> MillraceError:
     """Return the error that an HTTP answer of 400 or above means.
 
+    The whole chain of causes goes to the log, at level debug. The context holds the code, the call, the class of the
+    deepest cause, and line and column of the statement when Flink names them.
+
     Args:
         service: name for people, such as "Flink SQL Gateway".
         call: what was asked, such as "POST /v1/sessions".
     """
+    if status in (401, 403):
+        return UnauthorizedError(
+            f"{service} refused {call} with HTTP {status}: our credentials are missing or not accepted",
+            hint="FLINK_AUTH_HEADER_FILE names the file with the Authorization header",
+            context={**context, "call": call},
+        )
+    if status == 429:
+        return OverloadedError(
+            f"{service} refused {call} with HTTP 429: too many requests",
+            hint="try again later",
+            context={**context, "call": call},
+        )
     trace = error_text(body)
     reason = root_cause(trace) if trace else f"HTTP {status} without a text"
+    if _log.isEnabledFor(logging.DEBUG):
+        _log.debug("%s answered %s with HTTP %d: %s", service, call, status, redact(trace))
+    known: dict[str, object] = {**context, **_facts(trace), "call": call}
     for rule in _RULES:
         if rule.matches(trace):
-            known: dict[str, object] = {**context, "code": rule.code, "call": call}
+            known["code"] = rule.code
             message = rule.text or rule.prefix + reason
             if rule.error is JobFailedError:
                 return JobFailedError(message, hint=rule.hint, context=known, root_cause=reason)
             return rule.error(message, hint=rule.hint, context=known)
-    return FlinkError(
-        f"{service} refused {call} with HTTP {status}: {reason}", context={**context, "code": "statement_failed"}
-    )
+    return FlinkError(f"{service} refused {call} with HTTP {status}: {reason}", context=known)
+
+
+def _facts(trace: str) -> dict[str, object]:
+    facts: dict[str, object] = {}
+    chain = causes(trace)
+    if chain:
+        facts["root_class"] = chain[-1].exception
+    position = _POSITION.search(trace)
+    if position:
+        facts |= {"line": int(position[1]), "column": int(position[2])}
+    return facts

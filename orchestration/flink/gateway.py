@@ -13,8 +13,13 @@ import httpx
 from pydantic import Field
 
 from orchestration.errors import SessionLostError
+from orchestration.flink.connection import NORMAL_HTTP, HttpOptions
 from orchestration.flink.http import JsonHttp
 from orchestration.flink.models import GatewayInfo, ResultPage, Wire
+
+
+class _ApiVersions(Wire):
+    versions: tuple[str, ...] = ()
 
 
 class _SessionOpened(Wire):
@@ -41,10 +46,27 @@ class GatewayClient:
     """Speaks to one gateway. Context manager; usable from several threads.
 
     Sessions run one statement at a time: while one runs, the next submit blocks in the gateway.
+
+    Args:
+        timeout_s: until an answer comes; None takes that of `options`.
+        transport: replaces the network in tests.
     """
 
-    def __init__(self, base_url: str, *, timeout_s: float = 30.0, transport: httpx.BaseTransport | None = None) -> None:
-        self._http = JsonHttp(base_url, service="Flink SQL Gateway", timeout_s=timeout_s, transport=transport)
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_s: float | None = None,
+        transport: httpx.BaseTransport | None = None,
+        options: HttpOptions = NORMAL_HTTP,
+    ) -> None:
+        self._http = JsonHttp(
+            base_url,
+            service="Flink SQL Gateway",
+            unreachable_code="gateway_unreachable",
+            options=options.with_timeout(timeout_s),
+            transport=transport,
+        )
         self.base_url = self._http.base_url
 
     def __enter__(self) -> Self:
@@ -61,6 +83,10 @@ class GatewayClient:
         """GET /v1/info. Product name and version; the probe for "is it up"."""
         return self._http.call("GET", "/v1/info").parse(GatewayInfo)
 
+    def api_versions(self) -> tuple[str, ...]:
+        """GET /api_versions. Return the versions of the REST API that it speaks, such as V1."""
+        return self._http.call("GET", "/api_versions").parse(_ApiVersions).versions
+
     def open_session(self, name: str, properties: Mapping[str, str]) -> str:
         """POST /v1/sessions. Return the session handle. Bad property values surface at the first statement only."""
         body = {"sessionName": name, "properties": dict(properties)}
@@ -70,14 +96,24 @@ class GatewayClient:
         """GET /v1/sessions/{session}. Return the effective configuration."""
         return self._http.call("GET", f"/v1/sessions/{session}").parse(_SessionConfig).properties
 
-    def heartbeat(self, session: str) -> None:
-        """POST /v1/sessions/{session}/heartbeat. Put off the session's expiry."""
-        self._http.call("POST", f"/v1/sessions/{session}/heartbeat", is_idempotent=True)
+    def heartbeat(self, session: str, *, once_within_s: float | None = None) -> None:
+        """POST /v1/sessions/{session}/heartbeat. Put off the session's expiry.
 
-    def close_session(self, session: str) -> None:
-        """DELETE /v1/sessions/{session}. Idempotent. Cancels the session's SELECT jobs; INSERT jobs go on."""
+        Args:
+            once_within_s: one attempt that may take this long; None repeats as usual.
+        """
+        path = f"/v1/sessions/{session}/heartbeat"
+        self._http.call("POST", path, is_idempotent=True, once_within_s=once_within_s)
+
+    def close_session(self, session: str, *, once_within_s: float | None = None) -> None:
+        """DELETE /v1/sessions/{session}. Idempotent. Cancels the session's SELECT jobs; INSERT jobs go on.
+
+        Args:
+            once_within_s: one attempt that may take this long, for a process that ends; None repeats as usual.
+        """
+        path = f"/v1/sessions/{session}"
         try:
-            self._http.call("DELETE", f"/v1/sessions/{session}", is_idempotent=True)
+            self._http.call("DELETE", path, is_idempotent=True, once_within_s=once_within_s)
         except SessionLostError:
             return
 

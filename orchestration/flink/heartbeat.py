@@ -1,56 +1,122 @@
-"""Keeps one gateway session alive from a daemon thread."""
+"""Keeps gateway sessions alive: one daemon thread a process, for all of them."""
 
 from __future__ import annotations
 
 import logging
 import os
 import threading
+import time
+from weakref import WeakKeyDictionary
 
 from orchestration.errors import MillraceError, SessionLostError
 from orchestration.flink.gateway import GatewayClient
 
 _log = logging.getLogger(__name__)
 
+MISSES_UNTIL_LOST = 3
+_PATIENCE_S = 10.0
+"""A gateway that hangs must not hold up the beats of other sessions for longer."""
+
 
 class Heartbeat:
-    """Sends a heartbeat every `interval_s` seconds until stopped or until the gateway forgets the session.
+    """Beats for one session until stopped, lost or garbage; a forgotten session never keeps the process alive.
 
-    A daemon thread, so that a forgotten session never keeps the process alive. Threads do not survive a fork:
-    `ensure` starts a new one in the child.
+    Lost means that the gateway said so, or that three beats in a row were not answered.
     """
 
     def __init__(self, gateway: GatewayClient, session: str, interval_s: float) -> None:
-        self._gateway, self._session, self._interval_s = gateway, session, interval_s
-        self._is_lost = False
-        self._start()
+        self.interval_s = interval_s
+        self._gateway, self._session = gateway, session
+        self._misses, self._is_lost, self._is_stopped = 0, False, False
+        self.ensure()
 
     @property
     def is_lost(self) -> bool:
-        """Whether the gateway said that the session does not exist."""
+        """Whether the session is to be taken for gone."""
         return self._is_lost
 
     def ensure(self) -> None:
-        """Start the thread again if the process was forked."""
-        if self._pid != os.getpid():
-            self._start()
+        """Beat again if this is the child of a fork, which has no threads."""
+        if not self._is_stopped and not self._is_lost:
+            _rounds.add(self)
 
     def stop(self) -> None:
-        """End the thread; a heartbeat under way is not waited for."""
-        self._stopped.set()
+        """End the beats; one under way is not waited for."""
+        self._is_stopped = True
+        _rounds.remove(self)
 
-    def _start(self) -> None:
-        self._pid, self._stopped = os.getpid(), threading.Event()
-        name = f"flink-heartbeat-{self._session[:8]}"
-        threading.Thread(target=self._run, args=(self._stopped,), name=name, daemon=True).start()
+    def beat(self) -> bool:
+        """Send one beat; return whether another one shall follow."""
+        try:
+            self._gateway.heartbeat(self._session, once_within_s=min(_PATIENCE_S, max(self.interval_s, 1.0)))
+        except SessionLostError:
+            self._is_lost = True
+        except (MillraceError, RuntimeError) as error:
+            # RuntimeError: the client was closed before the session.
+            self._misses += 1
+            self._is_lost = self._misses >= MISSES_UNTIL_LOST
+            _log.debug("heartbeat %d of session %s missed: %s", self._misses, self._session, error)
+        else:
+            self._misses = 0
+        if self._is_lost:
+            _log.info("session %s is lost", self._session)
+        return not self._is_lost and not self._is_stopped
 
-    def _run(self, stopped: threading.Event) -> None:
-        while not stopped.wait(self._interval_s):
-            try:
-                self._gateway.heartbeat(self._session)
-            except SessionLostError:
-                self._is_lost = True
-                return
-            except (MillraceError, RuntimeError) as error:
-                # RuntimeError: the client was closed before the session. A missed beat is no loss: the idle timeout is
-                # many intervals long, and the next statement tells if the session is gone.
-                _log.debug("heartbeat of session %s failed: %s", self._session, error)
+
+class _Rounds:
+    """When each heartbeat is due. The thread lives as long as there is one to send."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Start from nothing: in a forked child the thread is gone and the lock may be held by nobody."""
+        self._changed = threading.Condition()
+        self._due: WeakKeyDictionary[Heartbeat, float] = WeakKeyDictionary()
+        self._thread: threading.Thread | None = None
+
+    def add(self, heartbeat: Heartbeat) -> None:
+        if heartbeat in self._due:
+            return
+        with self._changed:
+            self._due[heartbeat] = time.monotonic() + heartbeat.interval_s
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="flink-heartbeat", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def remove(self, heartbeat: Heartbeat) -> None:
+        with self._changed:
+            self._due.pop(heartbeat, None)
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while (late := self._next()) is not None:
+            while late:  # emptied: references of the thread's own would keep forgotten sessions alive
+                self._send(late.pop())
+
+    def _send(self, heartbeat: Heartbeat) -> None:
+        goes_on = heartbeat.beat()
+        with self._changed:
+            if not goes_on:
+                self._due.pop(heartbeat, None)
+            elif heartbeat in self._due:
+                self._due[heartbeat] = time.monotonic() + heartbeat.interval_s
+
+    def _next(self) -> list[Heartbeat] | None:
+        """Wait until beats are due and return them; None when there is none left to wait for."""
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                late = [heartbeat for heartbeat, when in self._due.items() if when <= now]
+                if late:
+                    return late
+                next_at = min(self._due.values(), default=None)
+                if next_at is None:
+                    self._thread = None
+                    return None
+                self._changed.wait(next_at - now)
+
+
+_rounds = _Rounds()
+os.register_at_fork(after_in_child=_rounds.forget)

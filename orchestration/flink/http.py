@@ -23,6 +23,7 @@ import stamina.instrumentation
 from pydantic import BaseModel, ValidationError
 
 from orchestration.errors import ConfigError, FlinkError, UnreachableError
+from orchestration.flink.connection import HttpOptions, RetryPolicy
 from orchestration.flink.failures import REMEDY, OutcomeUnknownError, error_from_answer
 
 _log = logging.getLogger(__name__)
@@ -34,16 +35,6 @@ _UNAVAILABLE = frozenset({502, 503, 504})
 
 _NOTHING_DONE = 503
 """Flink's own answer while it has no leader; 502 and 504 come from a proxy, behind which all may have happened."""
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often and how long a safe call is repeated; delays double from 0.2 s and carry jitter."""
-
-    attempts: int = 5
-    total_s: float = 30.0
-    first_s: float = 0.2
-    most_s: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -97,6 +88,7 @@ class JsonHttp:
 
     Args:
         service: name for people in error texts.
+        unreachable_code: the error code when it does not answer.
         transport: replaces the network in tests.
     """
 
@@ -105,20 +97,27 @@ class JsonHttp:
         base_url: str,
         *,
         service: str,
-        timeout_s: float,
+        unreachable_code: str,
+        options: HttpOptions,
         transport: httpx.BaseTransport | None = None,
-        retry: RetryPolicy = RetryPolicy(),
     ) -> None:
         # Stamina would report through structlog, whose default prints to stdout and so into `--json` output.
         stamina.instrumentation.set_on_retry_hooks([_log_retry])
         self.base_url = check_base_url(base_url, service)
-        self._service, self._timeout_s, self._transport, self._retry = service, timeout_s, transport, retry
+        self._service, self._code, self._options, self._transport = service, unreachable_code, options, transport
         self._pid, self._client = os.getpid(), self._connect()
 
     def _connect(self) -> httpx.Client:
         # Flink is an internal service: a proxy of the user's environment must not come between (trust_env).
-        timeout = httpx.Timeout(self._timeout_s, connect=min(5.0, self._timeout_s))
-        return httpx.Client(base_url=self.base_url, timeout=timeout, transport=self._transport, trust_env=False)
+        options = self._options
+        return httpx.Client(
+            base_url=self.base_url,
+            timeout=httpx.Timeout(options.read_timeout_s, connect=options.connect_timeout_s),
+            transport=self._transport,
+            verify=options.tls(),
+            headers=options.headers,
+            trust_env=False,
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -134,20 +133,23 @@ class JsonHttp:
         is_idempotent: bool | None = None,
         accept: Iterable[int] = (),
         context: Mapping[str, object] | None = None,
+        once_within_s: float | None = None,
     ) -> Answer:
         """Send one request and return the answer.
 
         Args:
             is_idempotent: None means that GET is and everything else is not.
             accept: statuses of 400 and above that the caller reads itself.
+            once_within_s: for a process that ends: one attempt, and this long.
 
         Raises:
             UnreachableError: the service does not answer; OutcomeUnknownError when the request may have taken effect.
+            UnauthorizedError, OverloadedError: something in front of the service turns the request away.
             FlinkError, StatementError, SessionLostError, JobFailedError: the service answered with an error.
         """
         repeatable = method == "GET" if is_idempotent is None else is_idempotent
         try:
-            response = self._send(method, path, json_body, params, repeatable)
+            response = self._send(method, path, json_body, params, repeatable, once_within_s)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._unreachable("does not answer") from error
         except _Unavailable as error:
@@ -171,6 +173,7 @@ class JsonHttp:
         json_body: Mapping[str, object] | None,
         params: Mapping[str, str | int] | None,
         repeatable: bool,
+        once_within_s: float | None,
     ) -> httpx.Response:
         def may_repeat(error: Exception) -> bool:
             if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
@@ -179,16 +182,21 @@ class JsonHttp:
 
         if self._pid != os.getpid():  # after a fork the sockets belong to the parent
             self._pid, self._client = os.getpid(), self._connect()
+        options = self._options
+        retry = options.retry if once_within_s is None else RetryPolicy(attempts=1)
+        timeout = httpx.USE_CLIENT_DEFAULT if once_within_s is None else httpx.Timeout(once_within_s)
         for attempt in stamina.retry_context(
             on=may_repeat,
-            attempts=self._retry.attempts,
-            timeout=self._retry.total_s,
-            wait_initial=self._retry.first_s,
-            wait_max=self._retry.most_s,
-            wait_jitter=self._retry.first_s,
+            attempts=retry.attempts,
+            timeout=retry.total_s,
+            wait_initial=retry.first_s,
+            wait_max=retry.most_s,
+            wait_jitter=retry.first_s,
         ):
             with attempt:
-                response = self._client.request(method, path, json=json_body, params=params)
+                if attempt.num > 1 and options.on_retry is not None:
+                    options.on_retry(path)
+                response = self._client.request(method, path, json=json_body, params=params, timeout=timeout)
                 if response.status_code in _UNAVAILABLE:
                     raise _Unavailable(response.status_code)
                 return response
@@ -196,11 +204,12 @@ class JsonHttp:
 
     def _unreachable(self, what: str) -> UnreachableError:
         where = f"the {self._service} at {self.base_url}"
-        return UnreachableError(f"{where} {what}", hint=REMEDY, context={"url": self.base_url})
+        return UnreachableError(f"{where} {what}", hint=REMEDY, context={"url": self.base_url, "code": self._code})
 
     def _unknown(self, what: str, context: Mapping[str, object] | None) -> OutcomeUnknownError:
         where = f"the {self._service} at {self.base_url}"
-        return OutcomeUnknownError(f"{where} {what}", hint=REMEDY, context={"url": self.base_url, **(context or {})})
+        known = {"url": self.base_url, "code": self._code, **(context or {})}
+        return OutcomeUnknownError(f"{where} {what}", hint=REMEDY, context=known)
 
 
 def _parse(response: httpx.Response) -> object:

@@ -246,6 +246,7 @@ class Checkpoint(Wire):
     size_bytes: int = Field(default=0, alias="state_size")
     path: str | None = Field(default=None, alias="external_path")
     failure: str | None = Field(default=None, alias="failure_message")
+    is_discarded: bool = Field(default=False, alias="discarded")
 
 
 class CheckpointCounts(Wire):
@@ -291,6 +292,20 @@ class SavepointOutcome(Wire):
 
     location: str | None = None
     failure: FailureCause | None = Field(default=None, alias="failure-cause")
+
+
+class CheckpointOutcome(Wire):
+    """Number of the checkpoint, or why there is none."""
+
+    checkpoint_id: int | None = Field(default=None, alias="checkpointId")
+    failure: FailureCause | None = Field(default=None, alias="failureCause")
+
+
+class CheckpointTrigger(Wire):
+    """GET /jobs/{id}/checkpoints/{request-id}."""
+
+    status: TriggerStatus
+    operation: CheckpointOutcome | None = None
 
 
 class SavepointTrigger(Wire):

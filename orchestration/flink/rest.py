@@ -14,11 +14,13 @@ import httpx
 from pydantic import Field
 
 from orchestration.errors import FlinkError, JobTimeoutError
+from orchestration.flink.connection import NORMAL_HTTP, HttpOptions
 from orchestration.flink.failures import JobNotFoundError, root_cause
 from orchestration.flink.http import Answer, JsonHttp
 from orchestration.flink.models import (
     TERMINAL,
     Checkpoints,
+    CheckpointTrigger,
     ClusterOverview,
     JobDetail,
     JobExceptions,
@@ -40,6 +42,10 @@ class _TaskManagers(Wire):
     taskmanagers: tuple[TaskManagerInfo, ...] = ()
 
 
+class _CheckpointConfig(Wire):
+    interval_ms: int = Field(alias="interval")
+
+
 class _Trigger(Wire):
     request_id: str = Field(alias="request-id")
 
@@ -48,6 +54,7 @@ class FlinkRest:
     """Speaks to one JobManager. Context manager; usable from several threads.
 
     Args:
+        timeout_s: until an answer comes; None takes that of `options`.
         sleep, clock: replaced in tests.
     """
 
@@ -55,12 +62,19 @@ class FlinkRest:
         self,
         base_url: str,
         *,
-        timeout_s: float = 10.0,
+        timeout_s: float | None = 10.0,
         transport: httpx.BaseTransport | None = None,
+        options: HttpOptions = NORMAL_HTTP,
         sleep: Callable[[float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._http = JsonHttp(base_url, service="Flink JobManager", timeout_s=timeout_s, transport=transport)
+        self._http = JsonHttp(
+            base_url,
+            service="Flink JobManager",
+            unreachable_code="cluster_unreachable",
+            options=options.with_timeout(timeout_s),
+            transport=transport,
+        )
         self.base_url = self._http.base_url
         self._sleep, self._clock = sleep, clock
 
@@ -84,6 +98,12 @@ class FlinkRest:
         """GET /config. Version and feature flags of the UI."""
         body = self._http.call("GET", "/config").body
         return {str(key): value for key, value in body.items()} if isinstance(body, dict) else {}
+
+    def jobmanager_config(self) -> dict[str, str]:
+        """GET /jobmanager/config. The settings that the cluster was started with."""
+        return {
+            str(row.get("key")): str(row.get("value")) for row in _rows(self._http.call("GET", "/jobmanager/config"))
+        }
 
     def taskmanagers(self) -> tuple[TaskManagerInfo, ...]:
         """GET /taskmanagers. The registered TaskManagers and their slots."""
@@ -110,6 +130,15 @@ class FlinkRest:
     def checkpoints(self, job_id: str) -> Checkpoints:
         """GET /jobs/{id}/checkpoints. Counters and the newest checkpoint of each kind."""
         return self._job_call("GET", job_id, "/checkpoints").parse(Checkpoints)
+
+    def checkpoint_interval_s(self, job_id: str) -> float:
+        """GET /jobs/{id}/checkpoints/config. Return the interval of the checkpoints.
+
+        Raises:
+            JobNotFoundError: the cluster does not know the id, or the job makes no checkpoints: Flink says 404 to both.
+        """
+        answer = self._job_call("GET", job_id, "/checkpoints/config")
+        return answer.parse(_CheckpointConfig).interval_ms / 1000
 
     def job_metrics(self, job_id: str, names: Iterable[str]) -> dict[str, str]:
         """GET /jobs/{id}/metrics?get=a,b. Values as text; a metric that Flink does not have is missing."""
@@ -144,7 +173,13 @@ class FlinkRest:
         return self._job_call("PATCH", job_id, params=params, is_idempotent=True, accept=(409,)).status != 409
 
     def stop_with_savepoint(
-        self, job_id: str, *, target_directory: str | None = None, drain: bool = False, timeout_s: float = 300.0
+        self,
+        job_id: str,
+        *,
+        target_directory: str | None = None,
+        drain: bool = False,
+        timeout_s: float = 300.0,
+        trigger_id: str | None = None,
     ) -> str:
         """POST /jobs/{id}/stop, then poll. Stop after a savepoint and return its location.
 
@@ -153,12 +188,25 @@ class FlinkRest:
         Args:
             target_directory: None means the cluster's `execution.checkpointing.savepoint-dir`.
             drain: send the final watermark, so that open windows fire; the job cannot be resumed as it was.
+            trigger_id: 32 hexadecimal digits chosen by the caller. Flink answers a second request with the same id as
+                it did the first, so the request may be repeated, and asked for again after a crash.
 
         Raises:
             FlinkError: no savepoint was made; says why and which state the job is in.
             JobTimeoutError: it was not ready in time; it may still come.
         """
-        return self._savepoint("stop", job_id, {"drain": drain}, target_directory, timeout_s)
+        body: dict[str, object] = {"drain": drain}
+        if trigger_id is not None:
+            body["triggerId"] = trigger_id
+        return self._savepoint("stop", job_id, body, target_directory, timeout_s)
+
+    def savepoint_status(self, job_id: str, request_id: str) -> SavepointTrigger:
+        """GET /jobs/{id}/savepoints/{request}. One look at a savepoint that was asked for.
+
+        Raises:
+            JobNotFoundError: Flink does not know the job or the request; it forgets requests after some minutes.
+        """
+        return self._job_call("GET", job_id, f"/savepoints/{request_id}").parse(SavepointTrigger)
 
     def trigger_savepoint(self, job_id: str, *, target_directory: str | None = None, timeout_s: float = 300.0) -> str:
         """POST /jobs/{id}/savepoints, then poll. Return the savepoint's location; the job goes on.
@@ -168,6 +216,37 @@ class FlinkRest:
         """
         return self._savepoint(
             "savepoints", job_id, {"cancel-job": False}, target_directory, timeout_s, "target-directory"
+        )
+
+    def trigger_checkpoint(self, job_id: str, *, timeout_s: float = 60.0) -> int:
+        """POST /jobs/{id}/checkpoints, then poll. Make a checkpoint now, out of turn, and return its number.
+
+        Raises:
+            FlinkError: it failed.
+            JobTimeoutError: it was not done in time.
+        """
+        body = {"checkpointType": "CONFIGURED"}
+        request = self._job_call("POST", job_id, "/checkpoints", json_body=body).parse(_Trigger).request_id
+
+        def look() -> tuple[CheckpointTrigger | None, object]:
+            trigger = self._job_call("GET", job_id, f"/checkpoints/{request}").parse(CheckpointTrigger)
+            return (trigger if trigger.status.id == "COMPLETED" else None), trigger.status.id
+
+        what = f"a checkpoint of Flink job {job_id}"
+        try:
+            outcome = wait_for(
+                look, what=what, timeout_s=timeout_s, backoff=_SAVEPOINT_POLL, sleep=self._sleep, clock=self._clock
+            ).operation
+        except WaitTimeoutError as error:
+            raise JobTimeoutError(str(error), hint=self.job_url(job_id), context={"job_id": job_id}) from error
+        if outcome is not None and outcome.checkpoint_id is not None:
+            return outcome.checkpoint_id
+        failure = outcome.failure if outcome else None
+        reason = root_cause(failure.stacktrace or failure.exception_class) if failure else "Flink gave no reason"
+        raise FlinkError(
+            f"no checkpoint of Flink job {job_id}: {reason}",
+            hint=f"the job is {self._state_text(job_id)}",
+            context={"job_id": job_id, "code": "job_failed"},
         )
 
     def _savepoint(
@@ -181,10 +260,12 @@ class FlinkRest:
     ) -> str:
         if directory is not None:
             body = {**body, directory_key: directory}
-        request = self._job_call("POST", job_id, f"/{path}", json_body=body).parse(_Trigger).request_id
+        is_repeatable = "triggerId" in body
+        answer = self._job_call("POST", job_id, f"/{path}", json_body=body, is_idempotent=is_repeatable)
+        request = answer.parse(_Trigger).request_id
 
         def look() -> tuple[SavepointTrigger | None, object]:
-            trigger = self._job_call("GET", job_id, f"/savepoints/{request}").parse(SavepointTrigger)
+            trigger = self.savepoint_status(job_id, request)
             return (trigger if trigger.status.id == "COMPLETED" else None), trigger.status.id
 
         what = f"a savepoint of Flink job {job_id}"
@@ -193,7 +274,8 @@ class FlinkRest:
                 look, what=what, timeout_s=timeout_s, backoff=_SAVEPOINT_POLL, sleep=self._sleep, clock=self._clock
             ).operation
         except WaitTimeoutError as error:
-            raise JobTimeoutError(str(error), hint=self.job_url(job_id), context={"job_id": job_id}) from error
+            context = {"job_id": job_id, "code": "savepoint_timeout"}
+            raise JobTimeoutError(str(error), hint=self.job_url(job_id), context=context) from error
         if outcome is not None and outcome.location:
             return outcome.location
         failure = outcome.failure if outcome else None

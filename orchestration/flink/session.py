@@ -2,37 +2,123 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Literal, Self
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType, TracebackType
+from typing import Literal, Self, get_args
+from weakref import WeakSet
 
 from orchestration.errors import ConfigError, FlinkError, MillraceError, SessionLostError, UnreachableError
+from orchestration.flink.ddl import read_head
 from orchestration.flink.gateway import GatewayClient
 from orchestration.flink.heartbeat import Heartbeat
+from orchestration.flink.queries.durations import parse_duration
 from orchestration.flink.results import NORMAL_TIMING, Result, Timing, shorten_sql
+from orchestration.sql import quote_flink, quote_literal
 
 _log = logging.getLogger(__name__)
 
 Mode = Literal["batch", "streaming"]
 RUNTIME_MODE = "execution.runtime-mode"
+IDLE_TIMEOUT = "sql-gateway.session.idle-timeout"
+EXIT_S = 5.0
+"""How long the end of the process may take for closing sessions; the gateway expires what is left."""
+
+
+@dataclass(frozen=True)
+class SessionSpec:
+    """What a session is to be like.
+
+    Args:
+        name: purpose, for people who look at the gateway's log; no identity.
+        mode: fixed for the life of a gateway session.
+        catalog, database: the current ones after opening; None leaves Flink's default.
+        properties: Flink settings. Numbers and booleans become text; None is refused.
+        init: statements to run in order after opening (CREATE CATALOG, CREATE TABLE, ADD JAR, …).
+
+    Raises:
+        ConfigError: another mode, or a property that has no text form.
+    """
+
+    name: str = "adhoc"
+    mode: Mode = "streaming"
+    catalog: str | None = None
+    database: str | None = None
+    properties: Mapping[str, object] = field(default_factory=dict[str, object], hash=False, repr=False)
+    init: Sequence[str] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        check_mode(self.mode)
+        texts = {key: setting_text(key, value) for key, value in self.properties.items()}
+        object.__setattr__(self, "properties", MappingProxyType(texts))
+        object.__setattr__(self, "init", tuple(self.init))
+
+    def key(self) -> tuple[object, ...]:
+        """Return what two sessions must share to be interchangeable: everything but the name."""
+        return (self.mode, self.catalog, self.database, tuple(sorted(self.settings.items())), tuple(self.init))
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The properties as text."""
+        return {key: str(value) for key, value in self.properties.items()}
+
+    def in_mode(self, mode: Mode) -> SessionSpec:
+        """Return the same specification for another runtime mode."""
+        return self if mode == self.mode else replace(self, mode=mode)
+
+    def statements(self) -> tuple[str, ...]:
+        """Return `init`, with catalog and database made current as soon as the catalog exists."""
+        use = [f"USE CATALOG {quote_flink(self.catalog)}"] if self.catalog is not None else []
+        use += [f"USE {quote_flink(self.database)}"] if self.database is not None else []
+        at = max((number for number, sql in enumerate(self.init, start=1) if _makes(sql, self.catalog)), default=0)
+        return (*self.init[:at], *use, *self.init[at:])
+
+
+def _makes(sql: str, catalog: str | None) -> bool:
+    head = read_head(sql)
+    return head is not None and (head.action, head.object, head.path) == ("CREATE", "CATALOG", (catalog,))
 
 
 class Session:
     """An open session. Context manager; one statement at a time, so one session a thread."""
 
-    def __init__(self, gateway: GatewayClient, handle: str, mode: Mode, timing: Timing) -> None:
-        self.handle, self.mode = handle, mode
-        self._gateway, self._timing = gateway, timing
+    def __init__(
+        self,
+        gateway: GatewayClient,
+        handle: str,
+        mode: Mode,
+        timing: Timing,
+        *,
+        settings: Mapping[str, str] | None = None,
+        heartbeat_s: float | None = None,
+    ) -> None:
+        self.handle = handle
+        self.mode: Mode = mode
+        self._gateway, self._timing, self._settings = gateway, timing, {**(settings or {}), RUNTIME_MODE: mode}
         self._pid, self._is_closed = os.getpid(), False
-        self._heartbeat = Heartbeat(gateway, handle, timing.heartbeat_s)
+        self._heartbeat = Heartbeat(gateway, handle, timing.heartbeat_s if heartbeat_s is None else heartbeat_s)
+        _open_sessions.add(self)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the heartbeat found the session gone."""
+        return self._heartbeat.is_lost
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this process opened it; a forked child must not share it with its parent."""
+        return self._pid == os.getpid()
 
     def execute(self, sql: str, config: Mapping[str, str] | None = None) -> Result:
         """Run one statement and wait until Flink accepted or refused it.
@@ -55,34 +141,106 @@ class Session:
 
         Raises: as `execute`.
         """
-        if self._is_closed:
-            raise FlinkError("the Flink session is closed", context={"session": self.handle})
         if config and RUNTIME_MODE in config:
             # After planning in one mode, the other fails inside Flink with an AssertionError.
             raise ConfigError(
                 f"{RUNTIME_MODE} is fixed when a session opens ({self.mode})", hint="open another session"
             )
+        self._check_usable()
+        operation = self._gateway.submit_statement(self.handle, sql, config)
+        return Result(self._gateway, self.handle, operation, sql, self._timing)
+
+    def configure(self, sql: str) -> None:
+        """Run one SET, RESET, CREATE, ALTER, DROP, USE, LOAD or ADD JAR and wait for it.
+
+        Raises:
+            StatementError, FlinkError, SessionLostError, UnreachableError: it was not done.
+        """
+        self._check_usable()
+        self._gateway.configure_session(self.handle, sql)
+
+    def restore_settings(self) -> None:
+        """Set again what the session was opened with, runtime mode included: a RESET takes that too."""
+        for key, value in self._settings.items():
+            self.configure(f"SET {quote_literal(key)} = {quote_literal(value)}")
+
+    def close(self, *, once_within_s: float | None = None) -> bool:
+        """Close the session. Idempotent; jobs started by INSERT go on. A forked child leaves it to its parent.
+
+        Args:
+            once_within_s: for a process that ends: one attempt, and this long.
+
+        Returns:
+            False when the gateway did not answer.
+        """
+        if self._is_closed:
+            return True
+        self._is_closed = True
+        self._heartbeat.stop()
+        _open_sessions.discard(self)
+        if not self.is_own:
+            return True
+        try:
+            self._gateway.close_session(self.handle, once_within_s=once_within_s)
+        except (UnreachableError, RuntimeError) as error:
+            # The work is done; the gateway drops idle sessions by itself, and one that is gone has none.
+            # RuntimeError: the client was closed first.
+            _log.warning("session %s was not closed: %s", self.handle, error)
+            return False
+        return True
+
+    def _check_usable(self) -> None:
+        if self._is_closed:
+            raise FlinkError("the Flink session is closed", context={"session": self.handle})
         self._heartbeat.ensure()
         if self._heartbeat.is_lost:
             raise SessionLostError(
                 "the gateway no longer knows the session", hint="run again", context={"session": self.handle}
             )
-        operation = self._gateway.submit_statement(self.handle, sql, config)
-        return Result(self._gateway, self.handle, operation, sql, self._timing)
 
-    def close(self) -> None:
-        """Close the session. Idempotent; jobs started by INSERT go on. A forked child leaves it to its parent."""
-        if self._is_closed:
+
+_open_sessions: WeakSet[Session] = WeakSet()
+
+
+def close_sessions(sessions: Iterable[Session], within_s: float = EXIT_S) -> None:
+    """Close sessions one after the other, within a time; those of a gateway that does not answer are left to it."""
+    deadline = time.monotonic() + within_s
+    for session in sessions:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0 or not session.close(once_within_s=min(left_s, 2.0)):
             return
-        self._is_closed = True
-        self._heartbeat.stop()
-        if self._pid != os.getpid():
-            return
-        try:
-            self._gateway.close_session(self.handle)
-        except UnreachableError as error:
-            # The work is done; the gateway drops idle sessions by itself, and one that is gone has none.
-            _log.warning("session %s was not closed: %s", self.handle, error)
+
+
+@atexit.register
+def _close_all() -> None:
+    """End of the interpreter: no session of this process stays open, and the jobs of its SELECTs end with them."""
+    close_sessions([session for session in _open_sessions if session.is_own])
+
+
+def check_mode(mode: str) -> Mode:
+    """Return `mode` if sessions can have it.
+
+    Raises:
+        ConfigError: it is `automatic` or anything else.
+    """
+    lowered = mode.strip().lower()
+    for known in get_args(Mode):
+        if lowered == known:
+            return known
+    raise ConfigError(f"{RUNTIME_MODE} {mode!r} is not supported", hint="say batch or streaming")
+
+
+def setting_text(key: str, value: object) -> str:
+    """Return a setting's value as Flink reads it: numbers as text, booleans in lower case.
+
+    Raises:
+        ConfigError: None or a structure.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise ConfigError(f"Flink setting {key} must be text, not {value!r}")
 
 
 def open_session(
@@ -108,11 +266,16 @@ def open_session(
     """
     settings = _check_properties(mode, properties or {})
     handle = gateway.open_session(name, settings)
-    session = Session(gateway, handle, mode, timing)
     try:
-        effective = gateway.session_config(handle).get(RUNTIME_MODE, "").lower()
-        if effective != mode:
-            raise FlinkError(f"the gateway opened the session in mode {effective!r} instead of {mode!r}")
+        effective = gateway.session_config(handle)
+    except BaseException:
+        gateway.close_session(handle)
+        raise
+    session = Session(gateway, handle, mode, timing, settings=settings, heartbeat_s=_heartbeat_s(timing, effective))
+    try:
+        actual = effective.get(RUNTIME_MODE, "").lower()
+        if actual != mode:
+            raise FlinkError(f"the gateway opened the session in mode {actual!r} instead of {mode!r}")
         for number, statement in enumerate(init, start=1):
             try:
                 gateway.configure_session(handle, statement)
@@ -127,10 +290,25 @@ def open_session(
     return session
 
 
-def _check_properties(mode: Mode, properties: Mapping[str, str]) -> dict[str, str]:
-    for key, value in properties.items():
-        if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance] - comes from files too
-            raise ConfigError(f"Flink setting {key} must be text, not {value!r}")
-    if properties.get(RUNTIME_MODE, mode) != mode:
-        raise ConfigError(f"{RUNTIME_MODE}={properties[RUNTIME_MODE]} contradicts the session's mode {mode}")
-    return {RUNTIME_MODE: mode, **properties}
+def open_spec(gateway: GatewayClient, spec: SessionSpec, timing: Timing = NORMAL_TIMING) -> Session:
+    """Open a session as `spec` says. Raises: as `open_session`."""
+    name = f"millrace-{spec.name}-{uuid.uuid4().hex[:8]}"
+    return open_session(
+        gateway, mode=spec.mode, properties=spec.settings, init=spec.statements(), name=name, timing=timing
+    )
+
+
+def _heartbeat_s(timing: Timing, effective: Mapping[str, str]) -> float:
+    """Three beats fit into the gateway's idle timeout, so that one may get lost."""
+    try:
+        idle_s = parse_duration(effective.get(IDLE_TIMEOUT, "")).total_seconds()
+    except ValueError:  # not told, or in a form of a newer Flink
+        return timing.heartbeat_s
+    return min(timing.heartbeat_s, idle_s / 3) if idle_s else timing.heartbeat_s  # 0: sessions never expire
+
+
+def _check_properties(mode: Mode, properties: Mapping[str, object]) -> dict[str, str]:
+    texts = {key: setting_text(key, value) for key, value in properties.items()}
+    if texts.get(RUNTIME_MODE, mode) != mode:
+        raise ConfigError(f"{RUNTIME_MODE}={texts[RUNTIME_MODE]} contradicts the session's mode {mode}")
+    return {RUNTIME_MODE: mode, **texts}

@@ -1,0 +1,480 @@
+"""The SQL engine: the one object through which commands, services, dbt and Dagster run Flink SQL."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import math
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+from weakref import WeakSet
+
+import httpx
+
+from orchestration.errors import FlinkError, InputError, MillraceError, SessionLostError
+from orchestration.flink.connection import http_options
+from orchestration.flink.ddl import read_head
+from orchestration.flink.gateway import GatewayClient
+from orchestration.flink.kinds import StatementFamily, StatementKind, classify
+from orchestration.flink.logical import LogicalSession
+from orchestration.flink.measured import MeasuredStream
+from orchestration.flink.metrics import EngineMetrics
+from orchestration.flink.models import ClusterOverview, GatewayInfo
+from orchestration.flink.operations import QueryOperations
+from orchestration.flink.pool import SessionPool
+from orchestration.flink.probe import Probe
+from orchestration.flink.rest import FlinkRest
+from orchestration.flink.results import Limits, OnClosed, Result, RowStream, Timing
+from orchestration.flink.script import split_script
+from orchestration.flink.session import EXIT_S, Mode, SessionSpec, check_mode
+from orchestration.flink.validate import (
+    NO_PERMISSION,
+    Permission,
+    Problem,
+    Purpose,
+    check_deep,
+    check_properties,
+    check_sql,
+    require_valid,
+)
+from orchestration.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestration.flink.async_results import AsyncRowStream
+    from orchestration.flink.profiles import Profiles
+    from orchestration.flink.queries.registry import Registry
+    from orchestration.flink.schema import QuerySchema
+    from orchestration.flink.tables import TableDirectory
+
+_log = logging.getLogger(__name__)
+
+PARALLELISM = "parallelism.default"
+
+EXPLAIN_DETAILS = ("estimated_cost", "changelog_mode", "json_execution_plan", "plan_advice")
+_NO_LIMITS = Limits()
+_EXPLAINED = frozenset(
+    {StatementKind.QUERY, StatementKind.INSERT, StatementKind.STATEMENT_SET, StatementKind.CREATE_AS, StatementKind.DML}
+)
+_SHARED = frozenset({StatementFamily.QUERY, StatementFamily.INFO})
+"""Statements that leave nothing in a session: they run in the pool. Everything else gets a session of its own."""
+
+
+@dataclass(frozen=True)
+class StatementOutcome:
+    """What one statement of a script did.
+
+    Args:
+        statement: as it stands in the script, without its semicolon.
+        line: of its first word in the script, from 1.
+        stream: the rows of a query or of SHOW, DESCRIBE, EXPLAIN; closed when the next statement is asked for.
+        job_id: of the job that it started; None for queries, whose stream has it.
+    """
+
+    statement: str
+    line: int
+    kind: StatementKind
+    stream: RowStream | None = None
+    job_id: str | None = None
+
+
+class SqlEngine(QueryOperations):
+    """Runs Flink SQL. Context manager; usable from several threads. See `open_engine`.
+
+    Attributes:
+        settings: what it was opened with.
+        gateway, rest: the clients of SQL Gateway and cluster.
+        pool: sessions for queries.
+        metrics: counters of this engine.
+    """
+
+    def __init__(self, settings: Settings, *, transport: httpx.BaseTransport | None = None) -> None:
+        self.settings = settings
+        self.metrics = EngineMetrics()
+        options = http_options(settings, on_retry=self.metrics.http_retry)
+        self.gateway = GatewayClient(settings.flink_sql_gateway_url, transport=transport, options=options)
+        self.rest = FlinkRest(settings.flink_rest_url, timeout_s=None, transport=transport, options=options)
+        self.timing = Timing(
+            ready_timeout_s=settings.sql_engine_ready_timeout_s, heartbeat_s=settings.sql_engine_heartbeat_s
+        )
+        self.pool = SessionPool(
+            self.gateway,
+            max_sessions=settings.sql_engine_pool_max,
+            wait_s=settings.sql_engine_pool_wait_s,
+            idle_s=settings.sql_engine_pool_idle_s,
+            timing=self.timing,
+            on_opened=lambda seconds: self.metrics.phase("open", seconds),
+        )
+        self._probe = Probe(settings.flink_sql_gateway_url, settings.flink_rest_url, options, transport)
+        self._streams: WeakSet[MeasuredStream] = WeakSet()
+        self._unsettled: set[threading.Event] = set()
+        self._sessions: WeakSet[LogicalSession] = WeakSet()
+        self._sinks: tuple[float, dict[str, str]] = (-math.inf, {})
+        self._pid, self._is_closed = os.getpid(), False
+        self.metrics.watch_sessions(self._count_sessions)
+        _open_engines.add(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The persistent queries of this namespace; the database is opened at the first use."""
+        from orchestration.flink.queries.registry import Registry
+
+        return Registry(self.settings.query_registry, self.settings.sql_engine_namespace)
+
+    @cached_property
+    def profiles(self) -> Profiles:
+        """The connector profiles."""
+        from orchestration.flink.profiles import load_profiles
+
+        return load_profiles(self.settings.connector_profiles_path)
+
+    @cached_property
+    def tables(self) -> TableDirectory:
+        """The tables that statements may name without making them."""
+        from orchestration.flink.tables import TableDirectory
+
+        return TableDirectory(self.settings, live_sinks=self._live_sinks)
+
+    # --- statements ---------------------------------------------------------------------------------------------------
+
+    def execute(
+        self,
+        sql: str,
+        *,
+        mode: Mode = "streaming",
+        properties: Mapping[str, object] | None = None,
+        limits: Limits = _NO_LIMITS,
+        allow: Set[Permission] = NO_PERMISSION,
+    ) -> RowStream:
+        """Run one statement and return its rows as a stream; errors of Flink come when the stream is read.
+
+        A query runs with parallelism 1 unless `properties` says another `parallelism.default`. Tables that the
+        project declares are there by their names.
+
+        Args:
+            properties: Flink settings for this statement.
+            allow: `ddl`, `dml`, `destructive`; without them only queries, SHOW, DESCRIBE and EXPLAIN are taken.
+
+        Raises:
+            SqlRefusedError: the SQL breaks a rule; nothing was sent.
+            ConfigError: a property that callers may not set.
+            UnreachableError: cluster (within 10 s) or gateway do not answer.
+            OverloadedError: no session became free in time.
+        """
+        mode = check_mode(mode)
+        config = SessionSpec(properties=properties or {}).settings
+        check_properties(config)
+        require_valid(sql, purpose="adhoc", mode=mode, allow=allow, properties=config)
+        self._require_open()
+        self._probe.require_cluster()
+        kind = classify(sql)
+        if kind is StatementKind.QUERY:
+            config.setdefault(PARALLELISM, "1")
+        spec = SessionSpec(mode=mode, init=self._declarations(sql, mode))
+        if kind.family in _SHARED:
+            return self._in_pool(sql, config, spec, kind, limits)
+        return self._in_own_session(sql, config, spec, kind, limits)
+
+    async def aexecute(
+        self,
+        sql: str,
+        *,
+        mode: Mode = "streaming",
+        properties: Mapping[str, object] | None = None,
+        limits: Limits = _NO_LIMITS,
+        allow: Set[Permission] = NO_PERMISSION,
+    ) -> AsyncRowStream:
+        """Run one statement and return its rows as an asynchronous stream. Raises: as `execute`."""
+        from orchestration.flink.async_results import AsyncRowStream
+
+        stream = await asyncio.to_thread(
+            self.execute, sql, mode=mode, properties=properties, limits=limits, allow=allow
+        )
+        return AsyncRowStream(stream)
+
+    def session(self, spec: SessionSpec | None = None) -> LogicalSession:
+        """Return a session of the caller's own, who closes it. Nothing is sent before its first statement."""
+        self._require_open()
+        session = LogicalSession(self.gateway, spec or SessionSpec(), timing=self.timing, on_replay=self.metrics.replay)
+        self._sessions.add(session)
+        return session
+
+    def run_script(
+        self,
+        text: str,
+        *,
+        session: LogicalSession | None = None,
+        mode: Mode = "streaming",
+        allow: Set[Permission] = NO_PERMISSION,
+        limits: Limits = _NO_LIMITS,
+    ) -> Iterator[StatementOutcome]:
+        """Run the statements of a script one after the other, in one session, each when it is asked for.
+
+        Everything is checked before the first one is sent. The first error ends the script; jobs that it started go on.
+
+        Args:
+            session: to run in; None opens one and closes it at the end.
+            limits: of each query.
+
+        Raises: as `execute`, and StatementError, JobFailedError of Flink.
+        """
+        require_valid(text, purpose="script", mode=mode, allow=allow)
+        self._require_open()
+        self._probe.require_cluster()
+        return self._run_script(text, session, check_mode(mode), limits)
+
+    def _run_script(
+        self, text: str, given: LogicalSession | None, mode: Mode, limits: Limits
+    ) -> Iterator[StatementOutcome]:
+        session = given or self.session(SessionSpec("script", mode))
+        declared = set[str]()
+        try:
+            for statement in split_script(text):
+                sql, kind = statement.text, statement.kind
+                for ddl in self._declarations(sql, session.mode):
+                    if ddl not in declared:
+                        session.execute(ddl).close()
+                        declared.add(ddl)
+                if kind.family in _SHARED:
+                    is_bare_query = kind is StatementKind.QUERY and PARALLELISM not in session.settings
+                    result = session.submit(sql, {PARALLELISM: "1"} if is_bare_query else None)
+                    with self._stream(result, limits, kind, lambda _: None) as stream:
+                        yield StatementOutcome(sql, statement.line, kind, stream)
+                else:
+                    yield StatementOutcome(
+                        sql, statement.line, kind, job_id=self._run_to_acceptance(session, sql, kind)
+                    )
+        finally:
+            if given is None:
+                session.close()
+
+    # --- looking at statements ----------------------------------------------------------------------------------------
+
+    def describe(self, sql: str, mode: Mode = "streaming") -> QuerySchema:
+        """Return columns, kinds of change and keys of a query. Starts no job.
+
+        Raises:
+            SqlRefusedError, StatementError, UnreachableError: as `execute`.
+        """
+        from orchestration.flink.schema import describe_query
+
+        require_valid(sql, mode=mode)
+        if classify(sql) is not StatementKind.QUERY:
+            raise InputError("only a query can be described", hint="for a table: SELECT * FROM it, or DESCRIBE it")
+        with self.session(SessionSpec("describe", check_mode(mode), init=self._declarations(sql, mode))) as session:
+            return describe_query(session, sql)
+
+    def validate(
+        self, sql: str, *, purpose: Purpose = "adhoc", mode: Mode = "streaming", deep: bool = False
+    ) -> list[Problem]:
+        """Return what is wrong with a text.
+
+        Args:
+            deep: ask Flink's planner too, when the rules find no error. Starts no job.
+
+        Raises:
+            UnreachableError, FlinkError: with `deep`, a service failed; that says nothing about the text.
+        """
+        problems = check_sql(sql, purpose=purpose, mode=mode)
+        if not deep or any(problem.severity == "error" for problem in problems):
+            return problems
+        with self.pool.session(SessionSpec(mode=check_mode(mode), init=self._declarations(sql, mode))) as session:
+            return [*problems, *check_deep(session, sql)]
+
+    def explain(self, sql: str, mode: Mode = "streaming", details: Sequence[str] = ()) -> str:
+        """Return the plan of a query, an INSERT, a CREATE TABLE AS or a statement set. Starts no job.
+
+        Args:
+            details: of EXPLAIN_DETAILS.
+
+        Raises:
+            InputError: an unknown detail, or a statement that has no plan.
+            SqlRefusedError, StatementError, UnreachableError: as `execute`.
+        """
+        require_valid(sql, mode=mode, allow={"ddl", "dml"})
+        unknown = [detail for detail in details if detail.lower() not in EXPLAIN_DETAILS]
+        if unknown:
+            raise InputError(f"EXPLAIN has no detail {unknown[0]!r}", hint=f"known are {', '.join(EXPLAIN_DETAILS)}")
+        [statement] = split_script(sql)
+        if statement.kind not in _EXPLAINED:
+            raise InputError("this statement has no plan", hint="EXPLAIN takes queries, INSERT and statement sets")
+        head = ", ".join(detail.upper() for detail in details)
+        with (
+            self.pool.session(SessionSpec(mode=check_mode(mode), init=self._declarations(sql, mode))) as session,
+            session.execute(f"EXPLAIN {head} {statement.text}") as result,
+        ):
+            return "\n".join(str(row[0]) for row in result.rows())
+
+    # --- services -----------------------------------------------------------------------------------------------------
+
+    def probe(self) -> tuple[GatewayInfo, ClusterOverview]:
+        """Return what gateway and cluster say about themselves, within 10 s.
+
+        Raises:
+            UnreachableError: code `gateway_unreachable` or `cluster_unreachable`.
+        """
+        return self._probe.both()
+
+    def require_cluster(self) -> None:
+        """Return if the cluster answers, or did within the last second. Raises: as `probe`."""
+        self._probe.require_cluster()
+
+    def wait_ready(self, timeout_s: float = 90.0) -> tuple[GatewayInfo, ClusterOverview]:
+        """Wait until gateway and cluster answer: a stack that was just started needs half a minute.
+
+        Raises:
+            UnreachableError: names the one that is missing.
+        """
+        return self._probe.wait(timeout_s)
+
+    def close(self) -> None:
+        """Close streams, so that their jobs end, then sessions, within 5 s. Idempotent; a forked child closes nothing.
+
+        Queries that were deployed go on.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._pid != os.getpid():
+            return
+        deadline = time.monotonic() + EXIT_S
+        streams = list(self._streams)
+        for stream in streams:
+            stream.cancel()
+        for stream in streams:
+            stream.wait_closed(max(deadline - time.monotonic(), 0.0))
+        for session in list(self._sessions):
+            session.close()
+        self.pool.close()
+        for settled in list(self._unsettled):
+            settled.wait(max(deadline - time.monotonic(), 0.0))
+        self._probe.close()
+        self.gateway.close()
+        self.rest.close()
+
+    # --- running one statement ----------------------------------------------------------------------------------------
+
+    def _in_pool(
+        self, sql: str, config: Mapping[str, str], spec: SessionSpec, kind: StatementKind, limits: Limits
+    ) -> RowStream:
+        for is_repeat in (False, True):
+            lease = self.pool.lease(spec)
+            try:
+                result = lease.session.submit(sql, config)
+                return self._stream(result, limits, kind, lease.release)
+            except SessionLostError as error:
+                # It has no operation yet. The other idle sessions are as old as this one, so they are gone as well.
+                lease.discard()
+                self.pool.forget_idle()
+                if is_repeat:
+                    self._count(kind, error)
+                    raise
+                self.metrics.replay()
+            except BaseException as error:
+                lease.release(error)
+                self._count(kind, error)
+                raise
+        raise AssertionError("the second attempt returns or raises")
+
+    def _in_own_session(
+        self, sql: str, config: Mapping[str, str], spec: SessionSpec, kind: StatementKind, limits: Limits
+    ) -> RowStream:
+        session = self.session(spec)
+        try:
+            result = session.submit(sql, config)
+            return self._stream(result, limits, kind, lambda _: session.close())
+        except BaseException as error:
+            session.close()
+            self._count(kind, error)
+            raise
+
+    def _stream(self, result: Result, limits: Limits, kind: StatementKind, on_closed: OnClosed) -> MeasuredStream:
+        stream = MeasuredStream(
+            result, rest=self.rest, limits=limits, metrics=self.metrics, family=kind.family.value, on_closed=on_closed
+        )
+        self._streams.add(stream)
+        self._unsettled = {event for event in self._unsettled if not event.is_set()} | {stream.settled}
+        return stream
+
+    def _run_to_acceptance(self, session: LogicalSession, sql: str, kind: StatementKind) -> str | None:
+        """Run a statement of a script that is no query, and return the id of the job that it started."""
+        started = time.monotonic()
+        try:
+            with session.execute(sql) as result:
+                job_id = result.job_id
+        except BaseException as error:
+            self._count(kind, error)
+            raise
+        self._count(kind, None)
+        self.metrics.phase("ready", time.monotonic() - started)
+        return job_id
+
+    def _count(self, kind: StatementKind, error: BaseException | None) -> None:
+        match error:
+            case None:
+                self.metrics.statement(kind.family.value, "ok")
+            case MillraceError():
+                self.metrics.statement(kind.family.value, "error", error.code)
+            case _:
+                self.metrics.statement(kind.family.value, "cancelled")
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise FlinkError("the SQL engine is closed")
+
+    # --- what statements may name -------------------------------------------------------------------------------------
+
+    def _declarations(self, sql: str, mode: Mode) -> tuple[str, ...]:
+        return tuple(table.ddl for table in self.tables.statements_for(sql, mode=mode))
+
+    def _live_sinks(self) -> Mapping[str, str]:
+        """Return the tables that persistent queries write, by name. Without a registry that answers there are none."""
+        read_at, sinks = self._sinks
+        if time.monotonic() - read_at >= self.settings.sql_engine_job_cache_ttl_s:
+            try:
+                ddl = [record.ddl for record in self.registry.active() if record.ddl]
+            except MillraceError as error:
+                _log.warning("the sinks of persistent queries are not known: %s", error)
+                ddl = []
+            made = [(read_head(statement.text), statement.text) for text in ddl for statement in split_script(text)]
+            sinks = {head.path[-1]: text for head, text in made if head is not None and head.path}
+            self._sinks = (time.monotonic(), sinks)
+        return sinks
+
+    def _count_sessions(self) -> Mapping[tuple[str, str], int]:
+        own = Counter((mode, "busy") for session in list(self._sessions) for mode, _ in session.handles)
+        return Counter(self.pool.stats()) + own
+
+
+_open_engines: WeakSet[SqlEngine] = WeakSet()
+
+
+@atexit.register
+def _close_engines() -> None:
+    for engine in list(_open_engines):
+        engine.close()
+
+
+def open_engine(settings: Settings, *, transport: httpx.BaseTransport | None = None) -> SqlEngine:
+    """Return an engine; nothing is sent before it is used. Leave its block, or call `close`, at the end.
+
+    Args:
+        transport: replaces the network in tests.
+
+    Raises:
+        ConfigError: an address, a certificate file or the header's file is wrong.
+    """
+    return SqlEngine(settings, transport=transport)
