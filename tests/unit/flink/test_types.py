@@ -86,6 +86,13 @@ def flink_type(**fields: object) -> LogicalType:
             id="nested",
         ),
         pytest.param(flink_type(type="RAW"), "x", "x", id="unknown-type"),
+        pytest.param(flink_type(type="SOMETHING_NEW"), {"a": [1, None]}, '{"a": [1, null]}', id="unknown-type-nested"),
+        pytest.param(
+            flink_type(type="MAP", keyType=STRING, valueType={"type": "ARRAY", "elementType": {"type": "DOUBLE"}}),
+            {"a": ["-Infinity", Decimal("2.0"), None]},
+            {"a": [float("-inf"), 2.0, None]},
+            id="map-of-arrays",
+        ),
         pytest.param(flink_type(type="DATE"), None, None, id="null"),
     ],
 )
@@ -119,6 +126,7 @@ def test_types_are_written_as_flink_sql(type_: LogicalType, text: str) -> None:
     ("type_", "value"),
     [
         (flink_type(**INT), "x"),
+        (flink_type(type="BOOLEAN"), "true"),
         (flink_type(type="DATE"), "2024-13-01"),
         (flink_type(type="DECIMAL", scale=2), "x"),
         (flink_type(type="VARBINARY"), "%"),
