@@ -130,11 +130,11 @@ def split_tokens(text: str) -> list[list[Token]]:
     """
     parts: list[list[Token]] = []
     part: list[Token] = []
-    in_set = False
+    opened: Token | None = None  # what the inside of a statement set comes after
     for token in tokenize(text):
-        if token.kind == "end" and not in_set:
+        if token.kind == "end" and opened is None:
             if _is_begin(_words(part)):
-                in_set = True
+                opened = token
                 part.append(token)
                 continue
             parts.append(part)
@@ -143,11 +143,11 @@ def split_tokens(text: str) -> list[list[Token]]:
         if token.is_blank and not part:
             continue
         part.append(token)
-        if token.word == "BEGIN" and _opens_set(part):
-            in_set = True
-        elif in_set and token.word == "END" and _starts_statement(part):
-            in_set = False
-    if in_set:
+        if opened is None and token.word == "BEGIN" and _opens_set(part):
+            opened = token
+        elif opened is not None and token.word == "END" and _starts_statement(part, opened):
+            opened = None
+    if opened is not None:
         line, column = position(text, part[0].start)
         raise StatementError(
             f"line {line}, column {column}: this statement set has no END",
@@ -198,7 +198,6 @@ def _opens_set(part: Sequence[Token]) -> bool:
     return [token.word for token in _last(part, 3)] == ["BEGIN", "SET", "STATEMENT"]
 
 
-def _starts_statement(part: Sequence[Token]) -> bool:
+def _starts_statement(part: Sequence[Token], opened: Token) -> bool:
     """Whether the last token comes right after a semicolon or the set's BEGIN; the END of a CASE does not."""
-    before = _last(part, 2)[1:]
-    return any(token.kind == "end" or token.word == "BEGIN" for token in before)
+    return any(token.kind == "end" or token is opened for token in _last(part, 2)[1:])

@@ -150,13 +150,13 @@ def _expression(text: str) -> str:
         tokens = list(tokenize(text))
     except StatementError as error:
         raise _refused(f"aggregate {text!r}: {error.message}", "close it") from error
-    has_blank_end = any(token.kind in ("end", "comment") for token in tokens)
+    is_more = any(token.kind in ("end", "comment") for token in tokens)
     depth = 0
     for token in tokens:
         depth += {"(": 1, ")": -1}.get(token.text, 0) if token.kind == "other" else 0
         if depth == 0 and (token.text == "," or token.word in ("FROM", "AS", "GROUP", "WHERE")):
-            has_blank_end = True
-    if not significant(tokens) or has_blank_end or unbalanced(tokens) is not None:
+            is_more = True
+    if not significant(tokens) or is_more or unbalanced(tokens) is not None:
         raise _refused(f"{text!r} is not one aggregate expression", "such as SUM(amount) or COUNT(*)")
     return text.strip()
 
