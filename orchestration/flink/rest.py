@@ -154,6 +154,11 @@ class FlinkRest:
         answer = self._job_call("GET", job_id, f"/vertices/{vertex_id}/subtasks/metrics", params=params)
         return {str(row.get("id")): float(str(row.get("sum"))) for row in _rows(answer)}
 
+    def vertex_metric_names(self, job_id: str, vertex_id: str) -> list[str]:
+        """GET /jobs/{id}/vertices/{vertex}/subtasks/metrics. What `vertex_metrics` can be asked for."""
+        answer = self._job_call("GET", job_id, f"/vertices/{vertex_id}/subtasks/metrics")
+        return [str(row.get("id")) for row in _rows(answer)]
+
     def job_url(self, job_id: str) -> str:
         """Return the address of the job in Flink's UI; it works for running and for completed jobs."""
         return f"{self.base_url}/#/job/running/{job_id}/overview"

@@ -71,6 +71,7 @@ QUERIES = sa.Table(
     sa.Column("checkpoint_path", sa.Text),
     sa.Column("error_code", sa.Text),
     sa.Column("error_text", sa.Text),
+    sa.Column("has_run", sa.Boolean, nullable=False),
     sa.Column("restarts", sa.JSON, nullable=False),
     sa.Column("holder", sa.Text),
     sa.Column("held_until", _UtcTime),

@@ -13,6 +13,7 @@ from typing import Literal
 
 from orchestration.flink.models import TERMINAL
 from orchestration.flink.queries.record import QueryRecord
+from orchestration.flink.queries.spec import RestartPolicy
 from orchestration.flink.queries.states import OVER, Desired, QueryState, actual_state
 
 HOUR = timedelta(hours=1)
@@ -138,7 +139,7 @@ def _deploying(record: QueryRecord, facts: Facts, now: datetime) -> Decision:
         )
     if facts.job_state is not None:
         return _ended(actual_state(facts.job_state, record), facts, "its deploy was cut off")
-    if record.generation == record.attempt == 1:
+    if record.generation == 1 and not record.has_run:
         reason = "its deploy was cut off before the job was submitted"
         return Decision(Action.SET_STATE, reason, QueryState.FAILED, error_code="cancelled")
     return _start_again(record, now, "a restart or upgrade was cut off before the job was submitted")
@@ -179,8 +180,8 @@ def _start_if_due(record: QueryRecord, now: datetime, recover: bool) -> Decision
             return Decision(Action.RESTART, "its job was lost")
         case QueryState.SUSPENDED | QueryState.STOPPED if record.stop_mode is not None:
             return _start_again(record, now, "a restart or upgrade was cut off after its stop")
-        case QueryState.FAILED if record.spec is not None and record.spec.restart_policy.kind == "on_failure":
-            return _policy(record, now, record.spec.restart_policy.max_per_hour)
+        case QueryState.FAILED if record.has_run and record.spec is not None:
+            return _policy(record, now, record.spec.restart_policy)
         case _:
             return _NOTHING
 
@@ -193,9 +194,9 @@ def _start_again(record: QueryRecord, now: datetime, reason: str) -> Decision:
     return Decision(Action.RESTART, reason, is_policy=True)
 
 
-def _policy(record: QueryRecord, now: datetime, most: int) -> Decision:
-    recent = _recent(record, now)
-    if len(recent) >= most or now < next_restart(record, now):
+def _policy(record: QueryRecord, now: datetime, policy: RestartPolicy) -> Decision:
+    recent, most = _recent(record, now), policy.max_per_hour
+    if policy.kind == "never" or len(recent) >= most or now < next_restart(record, now):
         return _NOTHING
     return Decision(Action.RESTART, f"its job failed, restart {len(recent) + 1} of {most} an hour", is_policy=True)
 

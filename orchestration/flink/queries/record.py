@@ -34,7 +34,9 @@ class QueryRecord:
         changelog: kinds of changes that the query makes: I, UB, UA, D.
         stop_mode: how it was last stopped, or is being stopped; None while it is to run.
         savepoint_path: newest savepoint. savepoint_request: id of the one that a stop waits for.
-        checkpoint_path: newest completed checkpoint that was seen, of this job or of the one before.
+        checkpoint_path: newest completed checkpoint that was seen, or the savepoint or checkpoint that the job was
+            started from.
+        has_run: a job of this generation has run; kept by the registry.
         restarts: when the restart policy started it again, the last hour's.
         holder, held_until: the process at work on it (holder.py).
         version: counts changes; a change of an older version is refused.
@@ -67,6 +69,7 @@ class QueryRecord:
     checkpoint_path: str | None = None
     error_code: str | None = None
     error_text: str | None = None
+    has_run: bool = False
     restarts: tuple[datetime, ...] = ()
     holder: str | None = None
     held_until: datetime | None = None

@@ -19,7 +19,8 @@ from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.states import BUSY, LIVE, OVER, QueryState
 from orchestration.redaction import redact
 
-_KEPT_BY_REGISTRY = frozenset({"version", "updated_at", "holder", "held_until"})
+_KEPT_BY_REGISTRY = frozenset({"version", "updated_at", "holder", "held_until", "has_run"})
+_HAS_RUN = frozenset({QueryState.RUNNING, QueryState.DEGRADED, QueryState.FINISHED})
 _FIXED = frozenset({"id", "namespace", "name", "created_at"})
 
 
@@ -31,6 +32,9 @@ class Registry:
         lease_s: how long a record in state DEPLOYING, STOPPING or DELETING belongs to the process that wrote it.
         who: written into events; None: user@host.
         clock: replaced in tests.
+
+    Attributes:
+        writes: how many changes this object made; what was read before the last one may be out of date.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Registry:
         self.who = who or default_who()
         self._now = clock
         self._database = Database(url)
+        self.writes = 0
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -141,13 +146,15 @@ class Registry:
                 hint="deploy it with replace, or choose another name",
                 context={"name": record.name, "query_id": other.id if other else record.id},
             ) from error
+        self.writes += 1
         return stored
 
     def update(self, record: QueryRecord, *, event: str, who: str | None = None, **changes: Any) -> QueryRecord:
         """Change fields of a query, add an event, and return the query as stored.
 
         The states DEPLOYING, STOPPING and DELETING make this process the holder, all others let the query go. A higher
-        `generation` keeps the record as it was. `ddl` and `error_text` are redacted.
+        `generation` keeps the record as it was. A new `savepoint_path` takes the place of an older checkpoint. `ddl`
+        and `error_text` are redacted.
 
         Args:
             record: as it was read: a newer one in the registry is not overwritten.
@@ -212,10 +219,15 @@ class Registry:
             raise InputError(f"{refused[0]} of a query is not changed by its users")
         now = self._now()
         changed = replace(record, **changes, version=record.version + 1, updated_at=now).validated()
-        stored = self._cleaned(changed, now, is_held=is_held)
+        has_run = changed.state in _HAS_RUN or (record.has_run and changed.generation == record.generation)
+        stored = self._cleaned(replace(changed, has_run=has_run), now, is_held=is_held)
         row = stored.to_row()
-        if "checkpoint_path" not in changes and stored.job_id == record.job_id:
-            del row["checkpoint_path"]  # note_checkpoint may have written a newer one
+        if "checkpoint_path" not in changes:
+            if stored.savepoint_path not in (None, record.savepoint_path):
+                stored = replace(stored, checkpoint_path=None)
+                row["checkpoint_path"] = None
+            else:
+                del row["checkpoint_path"]  # note_checkpoint may have written a newer one
         statement = QUERIES.update().where(QUERIES.c.id == record.id, QUERIES.c.version == record.version).values(row)
         with self._database.begin() as connection:
             if connection.execute(statement).rowcount != 1:
@@ -232,6 +244,7 @@ class Registry:
                     )
                 )
             self._add_event(connection, record, stored, event, who)
+        self.writes += 1
         return stored
 
     def _cleaned(self, record: QueryRecord, now: datetime, *, is_held: bool | None = None) -> QueryRecord:

@@ -27,20 +27,21 @@ def find_restore_point(record: QueryRecord, checkpoint_dir: str | None) -> Resto
     """Return the newest state of a query, or None if none was ever completed.
 
     Args:
-        checkpoint_dir: the cluster's `execution.checkpointing.dir`; a file system of this machine is looked through
-            for checkpoints that were completed after the record's last look.
+        checkpoint_dir: the cluster's `execution.checkpointing.dir`, unless the query sets its own; a file system of
+            this machine is looked through for checkpoints that were completed after the record's last look.
 
     Raises:
         NotFoundError: the state that the record names is gone from this machine's disk; starting without it would
             read everything again.
     """
-    named = [RestorePoint("savepoint", record.savepoint_path)] if record.savepoint_path else []
+    own = record.spec.execution if record.spec is not None else {}
+    checkpoint_dir = next((own[key] for key in CHECKPOINT_DIR_KEYS if key in own), checkpoint_dir)
+    points = [RestorePoint("checkpoint", path.as_uri()) for path in _on_disk(record.job_id, checkpoint_dir)]
+    # A checkpoint in the record is newer than the savepoint there (Registry.update).
     if record.checkpoint_path:
-        of_this_job = record.job_id is not None and record.job_id in record.checkpoint_path
-        # Of an earlier job it is older than a savepoint, because that one was made later, to stop the job.
-        named.insert(0 if of_this_job else len(named), RestorePoint("checkpoint", record.checkpoint_path))
-    found = [RestorePoint("checkpoint", str(path.as_uri())) for path in _on_disk(record.job_id, checkpoint_dir)]
-    points = [*found, *named]
+        points.append(RestorePoint("checkpoint", record.checkpoint_path))
+    if record.savepoint_path:
+        points.append(RestorePoint("savepoint", record.savepoint_path))
     if not points:
         return None
     if any(local_path(point.path) is None for point in points):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from orchestration.flink.models import check_job_state
+from orchestration.flink.models import TERMINAL, JobOverview, check_job_state
 
 if TYPE_CHECKING:
     from orchestration.flink.queries.record import QueryRecord
@@ -80,3 +81,24 @@ def actual_state(job_state: str | None, record: QueryRecord) -> QueryState:
         # A stop with a savepoint ends the job as FINISHED, as the end of its sources does.
         return QueryState.SUSPENDED if record.stop_mode in ("savepoint", "drain") else QueryState.FINISHED
     return _BY_JOB_STATE[job_state]
+
+
+def find_job(record: QueryRecord, jobs: Sequence[JobOverview]) -> JobOverview | None:
+    """Return the job of a query: by its id, or if that one is over or unknown, the newest live one of its job name."""
+    job = next((job for job in jobs if job.id == record.job_id), None)
+    if job is not None and job.state not in TERMINAL:
+        return job
+    named = [other for other in jobs if other.name == record.job_name and other.state not in TERMINAL]
+    return max(named, key=lambda other: other.start_time.timestamp() if other.start_time else 0.0, default=job)
+
+
+def shown_state(record: QueryRecord, job: JobOverview | None) -> QueryState:
+    """Return the state of a query for people: the record's while somebody works on it, else what its job says.
+
+    How a job ended that is long over is known best by the record: a stop with a savepoint looks like an end.
+    """
+    if record.state in BUSY or record.state is QueryState.DELETED:
+        return record.state
+    if job is not None and job.state in TERMINAL and record.state in OVER:
+        return record.state
+    return actual_state(job.state if job else None, record)
