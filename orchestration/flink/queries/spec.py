@@ -97,8 +97,8 @@ def _refuse_secrets(options: Mapping[str, str], info: ValidationInfo) -> None:
     names = sorted(_secret_options(options))
     if names:
         raise ValueError(
-            f"option {names[0]!r} holds a secret: write env:NAME or file:/path there, so that it is read when it is"
-            " sent and never stored"
+            f"the value of option {names[0]!r} must not be stored; write env:NAME or file:/path in its place, which is"
+            " read when it is sent"
         )
 
 

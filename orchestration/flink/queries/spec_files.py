@@ -49,6 +49,7 @@ def parse_spec(raw: Mapping[str, Any], source: str = "the definition") -> QueryS
         problems = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'definition'}: {_text(item['type'], item['msg'])}"
             for item in error.errors(include_url=False, include_input=False)
+            if item["type"] != "default_factory_not_called"  # a default that follows from a refused field
         )
         raise ConfigError(f"{source}: {problems}", hint=_EXAMPLE, context={"source": source}) from error
 
