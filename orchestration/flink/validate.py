@@ -61,6 +61,7 @@ __all__ = [
 
 NO_PERMISSION: frozenset[Permission] = frozenset()
 STATE_TTL = "table.exec.state.ttl"
+_MOST_SHOWN = 5
 _NO_TTL = re.compile(r"\s*0\s*(?:[a-z]+)?\s*", re.IGNORECASE)
 
 
@@ -162,7 +163,7 @@ def require_valid(
 
     Raises:
         SqlRefusedError: it has errors. The context has `code` (validation_failed), the first one's `rule`, `line` and
-            `column`, and all of them as JSON under `problems`.
+            `column`, and up to five as JSON under `problems`.
     """
     problems = check_sql(sql, purpose=purpose, mode=mode, allow=allow, properties=properties)
     refuse_errors(problems)
@@ -178,16 +179,17 @@ def refuse_errors(problems: Sequence[Problem]) -> None:
     errors = [problem for problem in problems if problem.severity == "error"]
     if not errors:
         return
-    first = errors[0]
+    first, shown = errors[0], errors[:_MOST_SHOWN]
+    more = f"; and {len(errors) - len(shown)} more" if len(errors) > len(shown) else ""
     raise SqlRefusedError(
-        "; ".join(map(str, errors)),
+        "; ".join(map(str, shown)) + more,
         hint=first.hint,
         context={
             "code": "validation_failed",
             "rule": first.code,
             "line": first.line,
             "column": first.column,
-            "problems": orjson.dumps([asdict(problem) for problem in errors]).decode(),
+            "problems": orjson.dumps([asdict(problem) for problem in shown]).decode(),
         },
     )
 
@@ -198,7 +200,7 @@ def check_properties(properties: Mapping[str, str]) -> None:
     Raises:
         ConfigError: names each such key.
     """
-    denied = sorted(key for key in properties if is_denied(key))
+    denied = sorted(key.strip() for key in properties if is_denied(key))
     if denied:
         raise ConfigError(
             f"{', '.join(denied)} cannot be set for a query",
