@@ -17,7 +17,7 @@ from orchestration.flink.plan_text import Operator, UnknownPlanError, parse_plan
 Key = frozenset[int]
 """Positions of columns."""
 
-_CHANGELOG = re.compile(r"changelogMode=\[([A-Z,]*)\]$")
+_CHANGELOG = re.compile(r"changelogMode=\[([A-Z,]*)\]\)$", re.MULTILINE)
 _MOST_KEYS = 16
 
 
@@ -48,16 +48,14 @@ def read_plan(text: str, columns: int, table_key: TableKey | None = None) -> Pla
     Args:
         text: all that EXPLAIN CHANGELOG_MODE printed.
         columns: how many columns the query has.
-        table_key: is not asked when the query only adds rows, and so needs no key.
+        table_key: asked about tables whose rows change; the key of one that is only added to decides nothing.
     """
     section = physical_plan(text)
-    root_line = section.partition("\n")[0].rstrip(")")
-    match = _CHANGELOG.search(root_line)
-    # In batch mode nothing is printed, and every row is final.
+    # The root's stands first. In batch mode nothing is printed, and every row is final.
+    match = _CHANGELOG.search(section)
     changelog = frozenset(match[1].split(",")) if match else frozenset({"I"})
-    ask = _no_key if changelog == frozenset("I") else table_key or _no_key
     try:
-        relation = _relation(parse_plan(section), ask)
+        relation = _relation(parse_plan(section), table_key or _no_key)
     except UnknownPlanError:
         return PlanFacts(changelog, ())
     if len(relation.columns) != columns:
@@ -122,6 +120,8 @@ def _no_key(path: tuple[str, ...]) -> Sequence[str]:
 def _scan(node: Operator, table_key: TableKey) -> _Relation:
     """The table's path is followed by what was pushed into the scan, such as `filter=[]`."""
     columns = _output(node)
+    if node.attributes.get("changelogMode", "I") == "I":
+        return _Relation(columns)
     path = tuple(split_items(node.attributes.get("table", "").removeprefix("[").removesuffix("]"))[:3])
     key = table_key(path)
     if not key or any(columns.count(name) != 1 for name in key):

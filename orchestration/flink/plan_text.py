@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 _SECTION = "== Optimized Physical Plan =="
 _LINE = re.compile(r"^(?P<indent>[ :|+-]*)(?P<name>[A-Z]\w*)\((?P<inside>.*)\)$")
 _ATTRIBUTE = re.compile(r"\s*([A-Za-z]\w*)=")
+_STRING = re.compile(r"'[^']*'")
 _INDENT = 3
 _OPEN, _CLOSE = "([{", ")]}"
 
@@ -28,14 +29,15 @@ class Operator:
 def physical_plan(explained: str) -> str:
     """Return the optimized physical plan out of all that EXPLAIN printed."""
     # Windows are printed with one quote, 'w$, which would pass for the start of a string.
-    return explained.partition(_SECTION)[2].partition("\n== ")[0].strip().replace("'w$", "w$")
+    section = explained.partition(_SECTION)[2].partition("\n== ")[0].strip().replace("'w$", "w$")
+    return _STRING.sub(lambda match: " ".join(match[0].splitlines()), section)
 
 
 def parse_plan(section: str) -> Operator:
     """Return the root of a physical plan.
 
     Raises:
-        UnknownPlanError: a line is not an operator, such as one in a string that holds a line break.
+        UnknownPlanError: a line is not an operator.
     """
     root: Operator | None = None
     path: list[Operator] = []

@@ -6,7 +6,7 @@ They are: the Iceberg catalog `lakehouse`, the tables declared in flink_sql/tabl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -96,19 +96,18 @@ class TableDirectory:
             ConfigError, StatementError: as `find`; something in `sql` is never closed.
         """
         found: dict[str, TableDdl] = {}
-        self._collect(_mentioned(sql), mode, found, ())
-        return list(found.values())
-
-    def _collect(self, names: Iterable[str], mode: Mode, found: dict[str, TableDdl], above: tuple[str, ...]) -> None:
         known = set(self.names())
-        for name in names:
-            if name not in known or name in found or name in above:
-                continue
-            needed = self.find(name, mode=mode)
-            if needed is not None:
-                if needed.origin == "declared":
-                    self._collect(_mentioned(needed.shown_ddl), mode, found, (*above, name))
-                found[name] = needed
+
+        def collect(text: str, above: tuple[str, ...]) -> None:
+            for name in _mentioned(text):
+                needed = self.find(name, mode=mode) if name in known - found.keys() - {*above} else None
+                if needed is not None:
+                    if needed.origin == "declared":
+                        collect(needed.shown_ddl, (*above, name))
+                    found[name] = needed
+
+        collect(sql, ())
+        return list(found.values())
 
     def _declared(self) -> list[str]:
         return [path.stem for path in (self._templates_dir / TABLES).glob("*.sql")]
