@@ -12,7 +12,7 @@ from orchestration.cli.sql.output import cell
 from orchestration.cli.terminal import duration, number
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
     from orchestration.flink.results import Change, Column, Row
 
@@ -77,8 +77,9 @@ class LiveTable:
         with self._lock:
             return self._fold.rows()
 
-    def _draw(self) -> Table:
+    def _draw(self) -> Group:
         from rich import box
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
@@ -88,10 +89,10 @@ class LiveTable:
         part = f"the last {number(room)} of " if room < len(rows) else ""
         elapsed = duration(time.monotonic() - self._started)
         text = f"{part}{number(len(rows))} rows, {number(changes)} changes, {elapsed}; Ctrl-C ends the query"
-        made = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=Text(text), caption_justify="left")
+        made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for column in self._columns:
             side = "right" if column.name in self._right else "left"
             made.add_column(Text(column.name), justify=side, no_wrap=True, overflow="ellipsis")
         for row in rows[-room:]:
             made.add_row(*map(Text, as_cells(row)))
-        return made
+        return Group(made, Text(text, style="dim", no_wrap=True, overflow="ellipsis"))

@@ -55,11 +55,11 @@ def _write_rows(stream: RowStream, output: Output, encoding: Encoding | None) ->
 
 
 def _write_table(stream: RowStream) -> int:
-    """Print the rows that are left in the end, also after Ctrl-C; on a terminal they are shown while they come."""
+    """Print the rows that are left in the end, also after Ctrl-C; a query's are shown on a terminal while they come."""
     from orchestration.flink.encodings import Fold
 
     columns = stream.columns
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and stream.job_id is not None:
         with LiveTable(columns) as live:
             for change in stream:
                 live.add(change)
