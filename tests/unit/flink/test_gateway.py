@@ -41,6 +41,14 @@ class Recorder:
             id="open",
         ),
         pytest.param(
+            lambda client: client.api_versions(),
+            {"versions": ["V1", "V2"]},
+            "GET /api_versions",
+            None,
+            ("V1", "V2"),
+            id="versions",
+        ),
+        pytest.param(
             lambda client: client.session_config("s"),
             {"properties": {"a": "b"}},
             "GET /v1/sessions/s",
