@@ -11,20 +11,26 @@ from orchestration.defs.assets.gold import build_source_checks
 from orchestration.defs.checks import build_checks
 from orchestration.defs.dbt_nodes import read_project
 from orchestration.defs.jobs import JOBS
-from orchestration.defs.resources import KEY, MillraceSettings
+from orchestration.defs.queries import build_queries, declared_tables
+from orchestration.defs.resources import ENGINE_KEY, KEY, MillraceSettings, SqlEngineResource
 from orchestration.defs.schedules import SCHEDULES
+from orchestration.defs.sensors import build_sensor
+from orchestration.flink.queries.spec_files import load_specs
 from orchestration.settings import Settings
 
 _contracts = [load_contract(name) for name in list_datasets()]
-_project = read_project(ensure_manifest(Settings()))
+_settings = Settings()
+_project = read_project(ensure_manifest(_settings))
+_queries = load_specs(_settings.queries_dir)
 
 defs = dg.Definitions(
-    assets=build_assets(_contracts, _project),
+    assets=[*build_assets(_contracts, _project), *build_queries(_queries, _contracts, declared_tables())],
     asset_checks=[
         *(check for contract in _contracts for check in build_checks(contract)),
         *build_source_checks(_project),
     ],
     jobs=JOBS,
     schedules=SCHEDULES,
-    resources={KEY: MillraceSettings()},
+    sensors=[build_sensor(query.name for query in _queries)],
+    resources={KEY: MillraceSettings(), ENGINE_KEY: SqlEngineResource()},
 )

@@ -10,6 +10,7 @@ LEDGER_TABLE = "landing.files"
 
 BATCH_JOB = "lakehouse_batch"
 SILVER_JOB = "silver_refresh"
+RECONCILE_JOB = "query_reconcile"
 
 
 def bronze_job(dataset: str) -> str:
@@ -30,3 +31,8 @@ def landing_key(dataset: str) -> list[str]:
 def table_key(table: str) -> list[str]:
     """Return the asset key of `schema.table`."""
     return table.split(".")
+
+
+def query_key(name: str) -> list[str]:
+    """Return the asset key of a persistent query; `name` is its safe name."""
+    return ["queries", name]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dagster as dg
 
 from orchestration.contracts import DatasetContract
-from orchestration.naming import landing_key, table_key
+from orchestration.flink.queries.names import safe_name
+from orchestration.naming import landing_key, query_key, table_key
 
 GOLD_POOL = "gold"
 
@@ -18,6 +19,11 @@ def landing_asset(contract: DatasetContract) -> dg.AssetKey:
 def table_asset(table: str) -> dg.AssetKey:
     """Return the key of `schema.table`."""
     return dg.AssetKey(table_key(table))
+
+
+def query_asset(name: str) -> dg.AssetKey:
+    """Return the key of a persistent query; two names that differ only in signs and case have the same."""
+    return dg.AssetKey(query_key(safe_name(name)))
 
 
 def pool_of(key: dg.AssetKey) -> str:

@@ -10,6 +10,8 @@ import dagster as dg
 from orchestration.contracts import DatasetContract
 
 if TYPE_CHECKING:
+    from orchestration.flink.health import Reading
+    from orchestration.flink.queries.outcome import DeployResult
     from orchestration.flink.submit import JobResult
     from orchestration.generator.results import LandingResult
     from orchestration.lakehouse.bronze import BronzeResult
@@ -158,6 +160,49 @@ def job_metadata(jobs: Iterable[JobResult], restarts: int) -> Metadata:
         shown["flink_restarts"] = dg.MetadataValue.int(restarts)
     if len(known) > 1:
         shown["flink_jobs"] = dg.MetadataValue.json([job.job_id for job in known])
+    return shown
+
+
+def query_metadata(result: DeployResult, reading: Reading | None) -> Metadata:
+    """Return what a deployed query shows."""
+    shown: Metadata = {
+        "query_id": dg.MetadataValue.text(result.query_id),
+        "flink_job_id": dg.MetadataValue.text(result.job_id),
+        "flink_job_name": dg.MetadataValue.text(result.job_name),
+        "flink_job": dg.MetadataValue.url(result.url),
+        "generation": dg.MetadataValue.int(result.generation),
+        "was_unchanged": dg.MetadataValue.bool(result.unchanged),
+        "state": dg.MetadataValue.text(str(result.state)),
+        "dagster/table_name": dg.MetadataValue.text(result.sink_table),
+        "connector": dg.MetadataValue.text(result.connector),
+        "changelog": dg.MetadataValue.text(result.changelog),
+        "ddl": dg.MetadataValue.md(f"```sql\n{result.ddl}\n```"),
+        "seconds": dg.MetadataValue.json(dict(result.timings)),
+        **{
+            name: dg.MetadataValue.text(value)
+            for name, value in (("topic", result.topic), ("path", result.path), ("restored_from", result.restored_from))
+            if value
+        },
+    }
+    if result.key_columns:
+        shown["key_columns"] = dg.MetadataValue.json(list(result.key_columns))
+    return shown | (reading_metadata(reading) if reading is not None else {})
+
+
+def reading_metadata(reading: Reading) -> Metadata:
+    """Return how far a job is."""
+    shown: Metadata = {
+        "records_read": dg.MetadataValue.int(reading.read_records),
+        "records_passed_on": dg.MetadataValue.int(reading.write_records),
+        "checkpoints": dg.MetadataValue.int(reading.checkpoints.counts.completed),
+        "failed_checkpoints": dg.MetadataValue.int(reading.failed_checkpoints),
+        "flink_restarts": dg.MetadataValue.int(reading.restarts),
+        "read_at": dg.MetadataValue.timestamp(reading.at),
+    }
+    if reading.uptime_s is not None:
+        shown["uptime_seconds"] = dg.MetadataValue.float(round(reading.uptime_s, 1))
+    if reading.checkpoint_age_s is not None:
+        shown["checkpoint_age_seconds"] = dg.MetadataValue.float(round(reading.checkpoint_age_s, 1))
     return shown
 
 

@@ -113,11 +113,18 @@ def go_round(
             for service, text in (silent or {}).items()
             if now - since[service] >= SILENT
         ),
-        *(Alert(stray, "registry_mismatch", f"no record knows job {stray}; run reconcile", now) for stray in strays),
+        *(
+            Alert(
+                stray,
+                "registry_mismatch",
+                f"no record knows the live job {stray}; `millrace sql reconcile --recover` makes one",
+                now,
+            )
+            for stray in strays
+        ),
     ]
     fresh, told = due(alerts, memory.told, now)
     repairs = [_repair_key(verdict, code, now) for verdict in verdicts for code in _repairable(verdict.health)]
-    repairs += [f"stray:{stray}" for stray in strays]
     return Round(
         verdicts,
         tuple(fresh),

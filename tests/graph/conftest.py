@@ -19,7 +19,7 @@ from orchestration.defs.assets.gold import build_source_checks
 from orchestration.defs.checks import build_checks
 from orchestration.defs.dbt_nodes import DbtAsset, DbtCheck, DbtProject
 from orchestration.defs.jobs import JOBS
-from orchestration.defs.resources import KEY, MillraceSettings
+from orchestration.defs.resources import ENGINE_KEY, KEY, MillraceSettings, SqlEngineResource
 from orchestration.defs.schedules import SCHEDULES
 from orchestration.flink.submit import JobResult
 from orchestration.generator.results import LandingResult
@@ -190,7 +190,7 @@ def location(contract: DatasetContract) -> dg.Definitions:
         asset_checks=[*build_checks(contract), *build_source_checks(PROJECT)],
         jobs=JOBS,
         schedules=SCHEDULES,
-        resources={KEY: MillraceSettings()},
+        resources={KEY: MillraceSettings(), ENGINE_KEY: SqlEngineResource()},
     )
 
 

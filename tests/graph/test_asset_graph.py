@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 
 from orchestration.definitions import defs
-from orchestration.naming import BATCH_JOB, SILVER_JOB
+from orchestration.naming import BATCH_JOB, RECONCILE_JOB, SILVER_JOB
 from tests.graph.graph_text import graph_text
 
 REPO = Path(__file__).resolve().parents[2]
@@ -66,15 +66,29 @@ def test_definitions_load_without_service_network_or_environment(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_jobs_run_in_one_process_and_the_schedule_is_off() -> None:
+def test_jobs_run_in_one_process_and_nothing_starts_by_itself() -> None:
     repository = defs.get_repository_def()
-    assert {name: repository.get_job(name).executor_def.name for name in (BATCH_JOB, SILVER_JOB)} == {
-        BATCH_JOB: "in_process",
-        SILVER_JOB: "in_process",
+    jobs = (BATCH_JOB, SILVER_JOB, RECONCILE_JOB)
+    assert {repository.get_job(name).executor_def.name for name in jobs} == {"in_process"}
+    assert {(one.job_name, one.cron_schedule) for one in repository.schedule_defs} == {
+        (SILVER_JOB, "*/15 * * * *"),
+        (RECONCILE_JOB, "*/5 * * * *"),
     }
-    (schedule,) = repository.schedule_defs
-    assert (schedule.job_name, schedule.cron_schedule) == (SILVER_JOB, "*/15 * * * *")
-    assert schedule.default_status.value == "STOPPED"
+    assert [(one.name, one.job_name) for one in repository.sensor_defs] == [("query_health", RECONCILE_JOB)]
+    assert {one.default_status.value for one in (*repository.schedule_defs, *repository.sensor_defs)} == {"STOPPED"}
+
+
+def test_the_batch_job_deploys_no_query() -> None:
+    selected = defs.get_repository_def().get_job(BATCH_JOB).asset_layer.executable_asset_keys
+    assert {key.path[0] for key in selected} == {
+        "landing",
+        "bronze",
+        "silver",
+        "raw",
+        "staging",
+        "intermediate",
+        "marts",
+    }
 
 
 def test_every_writer_of_a_table_has_a_pool_of_its_own() -> None:

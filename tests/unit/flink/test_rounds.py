@@ -91,10 +91,10 @@ def test_a_silent_service_is_told_after_a_minute_and_forgotten_when_it_answers()
     assert codes(go_round([], answered.memory, NOON + timedelta(minutes=31), silent=silent)) == []
 
 
-def test_a_job_that_no_record_knows_is_told_and_asks_for_a_repair() -> None:
+def test_a_job_that_no_record_knows_is_told_and_left_to_people() -> None:
     found = go_round([], Memory(), NOON, strays=["default.revenue.0a1b2c3d"])
     assert codes(found) == ["registry_mismatch"]
-    assert found.repairs == ("stray:default.revenue.0a1b2c3d",)
+    assert found.repairs == ()
 
 
 def test_backpressure_is_seen_over_rounds_and_loads_do_not_pile_up() -> None:

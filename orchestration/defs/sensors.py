@@ -1,0 +1,112 @@
+"""The sensor that watches persistent queries: observations, check results, alerts, and runs of the repair."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import ValidationError
+
+from orchestration.defs.keys import query_asset
+from orchestration.defs.metadata import reading_metadata
+from orchestration.defs.queries import HEALTHY, severity_of
+from orchestration.defs.resources import SqlEngineResource
+from orchestration.errors import UnreachableError
+from orchestration.flink.health import Level
+from orchestration.flink.rounds import Memory, Round, Verdict, go_round
+from orchestration.naming import RECONCILE_JOB
+
+if TYPE_CHECKING:
+    from orchestration.flink.alerts import Alert
+
+INTERVAL_S = 60
+
+
+def build_sensor(queries: Iterable[str]) -> dg.SensorDefinition:
+    """Return the sensor.
+
+    Args:
+        queries: names of those that are assets; of the others only alerts tell.
+    """
+    keys = {name: query_asset(name) for name in queries}
+
+    @dg.sensor(
+        name="query_health",
+        # By name: Dagster copies a sensor that holds its job, with a parameter that it warns of as beta.
+        job_name=RECONCILE_JOB,
+        minimum_interval_seconds=INTERVAL_S,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description="Judges each persistent query that should run. What changed becomes an observation and a check "
+        "result, trouble an alert, a job that is down a run of the repair. Off until somebody turns it on.",
+    )
+    def query_health(context: dg.SensorEvaluationContext, sql_engine: SqlEngineResource) -> dg.SensorResult:
+        from orchestration.flink.queries.look import look
+
+        now, memory = datetime.now(UTC), read_memory(context.cursor)
+        try:
+            with sql_engine.open() as engine:
+                found = look(engine, memory, now)
+        except UnreachableError as error:
+            found = go_round([], memory, now, silent={"cluster": str(error)})
+        for alert in found.alerts:
+            context.log.warning("%s: %s: %s", alert.query, alert.code, alert.text)
+        tell(sql_engine, found.alerts)
+        return to_result(found, keys)
+
+    return query_health
+
+
+def read_memory(cursor: str | None) -> Memory:
+    """Return what the last tick left; another version's cursor counts as none."""
+    try:
+        return Memory.model_validate_json(cursor) if cursor else Memory()
+    except ValidationError:
+        return Memory()
+
+
+def tell(sql_engine: SqlEngineResource, alerts: "Sequence[Alert]") -> None:
+    """Send alerts to the webhook of the settings, if there is one."""
+    if not alerts:
+        return
+    from orchestration.flink.alerts import Alerts
+
+    webhook = sql_engine.load().sql_engine_alert_webhook
+    Alerts(webhook=webhook.get_secret_value() if webhook else None).send(alerts)
+
+
+def to_result(found: Round, keys: Mapping[str, dg.AssetKey]) -> dg.SensorResult:
+    """Return what Dagster is to do and to remember."""
+    events: list[dg.AssetObservation | dg.AssetMaterialization | dg.AssetCheckEvaluation] = []
+    for verdict in found.verdicts:
+        key = keys.get(verdict.watched.name)
+        if key is not None and verdict.is_news:
+            events += (_observation(key, verdict), _check(key, verdict))
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=key, tags={"millrace/repairs": key}) for key in found.repairs],
+        asset_events=events,
+        cursor=found.memory.model_dump_json(),
+    )
+
+
+def _observation(key: dg.AssetKey, verdict: Verdict) -> dg.AssetObservation:
+    job = verdict.watched
+    metadata: dict[str, dg.MetadataValue] = {"health": dg.MetadataValue.text(verdict.health.level.value)}
+    if job.job_id:
+        metadata["flink_job_id"] = dg.MetadataValue.text(job.job_id)
+    if job.url:
+        metadata["flink_job"] = dg.MetadataValue.url(job.url)
+    if job.reading is not None:
+        metadata |= reading_metadata(job.reading)
+    return dg.AssetObservation(key, description=verdict.health.text, metadata=metadata)
+
+
+def _check(key: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckEvaluation:
+    health = verdict.health
+    return dg.AssetCheckEvaluation(
+        asset_key=key,
+        check_name=HEALTHY.name,
+        passed=health.level is Level.HEALTHY,
+        severity=severity_of(health),
+        description=health.text,
+        metadata={},
+    )
