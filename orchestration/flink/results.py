@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -23,6 +23,7 @@ from orchestration.waiting import WaitTimeoutError
 
 __all__ = [
     "NORMAL_TIMING",
+    "QUERY_DEFAULTS",
     "Change",
     "Column",
     "End",
@@ -37,6 +38,20 @@ __all__ = [
 ]
 
 Row = tuple[object, ...]
+
+QUERY_DEFAULTS: Mapping[str, str] = {
+    "execution.checkpointing.mode": "AT_LEAST_ONCE",
+    "execution.checkpointing.interval": "365 d",
+    "execution.checkpointing.storage": "jobmanager",
+    "restart-strategy.type": "none",
+}
+"""Settings of a query whose rows somebody reads, unless the caller gives others.
+
+With exactly-once checkpoints Flink hands rows out only when a checkpoint is complete (CheckpointedCollectResultBuffer),
+with a cluster's interval of 10 s the first row takes 10 s. Checkpoints cannot be switched off for one statement, so they
+are made far apart, and their storage is memory: a folder would stay behind for each query. Without restarts a query that
+fails says so at once; a restarted one would give its rows again.
+"""
 
 TO_LIST_ROWS = 100_000
 _CLOSE_S = 5.0
