@@ -80,13 +80,19 @@ class QueryOperations:
         from_: RestartFrom = "savepoint",
         *,
         allow_non_restored_state: bool = False,
+        stable_for_s: float = 3.0,
         on_progress: OnProgress | None = None,
     ) -> DeployResult:
         """Start a query again; see `queries.lifecycle.restart`."""
         from orchestration.flink.queries.lifecycle import restart
 
         return restart(
-            self._engine, ref, from_, allow_non_restored_state=allow_non_restored_state, on_progress=on_progress
+            self._engine,
+            ref,
+            from_,
+            allow_non_restored_state=allow_non_restored_state,
+            stable_for_s=stable_for_s,
+            on_progress=on_progress,
         )
 
     def upgrade(
@@ -95,6 +101,7 @@ class QueryOperations:
         *,
         allow_non_restored_state: bool = False,
         require_slots: bool = False,
+        stable_for_s: float = 3.0,
         on_progress: OnProgress | None = None,
     ) -> DeployResult:
         """Replace the definition of a query; see `queries.lifecycle.upgrade`."""
@@ -105,6 +112,7 @@ class QueryOperations:
             spec,
             allow_non_restored_state=allow_non_restored_state,
             require_slots=require_slots,
+            stable_for_s=stable_for_s,
             on_progress=on_progress,
         )
 

@@ -55,7 +55,10 @@ def deploy(
         JobTimeoutError: code `job_start_timeout`.
         UnreachableError: cluster or gateway do not answer.
     """
+    from orchestration.flink.queries.upgrade import upgrade_record
+
     steps = Steps(on_progress)
+    rules = StartRules(stable_for_s, engine.settings.sql_engine_start_timeout_s, tolerate_restarts)
     check_spec(spec, steps)
     with steps.step("probe", "asking whether gateway and cluster answer"):
         engine.probe()
@@ -63,10 +66,13 @@ def deploy(
     if record is not None:
         state = job_state(engine.rest, record.job_id)
         if is_live(state):
-            return _of_live(engine, record, spec, steps, replace=replace, require_slots=require_slots, job=state)
+            if record.spec_hash == spec.spec_hash:
+                return _unchanged(engine, record, spec, steps, state)
+            if not replace:
+                raise _runs_already(record)
+            return upgrade_record(engine, record, spec, rules, steps, require_slots=require_slots)
         _refuse_strangers(engine, record)
     check_slots(engine, spec, steps, is_required=require_slots)
-    rules = StartRules(stable_for_s, engine.settings.sql_engine_start_timeout_s, tolerate_restarts)
     options = StartOptions(rules, keep_on_timeout=keep_on_timeout)
     restore = None if record is None else _restore_point(engine, record, spec, steps)
     return run(engine, record, spec, restore, options, steps)
@@ -158,32 +164,21 @@ def _existing(engine: SqlEngine, spec: QuerySpec, steps: Steps) -> QueryRecord |
     return record
 
 
-def _of_live(
-    engine: SqlEngine,
-    record: QueryRecord,
-    spec: QuerySpec,
-    steps: Steps,
-    *,
-    replace: bool,
-    require_slots: bool,
-    job: str | None,
-) -> DeployResult:
-    from orchestration.flink.queries.upgrade import upgrade_record
+def _unchanged(engine: SqlEngine, record: QueryRecord, spec: QuerySpec, steps: Steps, job: str | None) -> DeployResult:
+    if job != "RUNNING":
+        steps.warn(f"its job {record.job_id} is {job}")
+    if record.spec != spec:  # a label, or how it is watched
+        record = engine.registry.update(record, event="describe", spec=spec)
+    steps.say(f"query {record.name} runs already with this definition")
+    return deploy_result(engine, record, steps, unchanged=True)
 
-    if record.spec_hash == spec.spec_hash:
-        if job != "RUNNING":
-            steps.warn(f"its job {record.job_id} is {job}")
-        if record.spec != spec:  # a label, or how it is watched
-            record = engine.registry.update(record, event="describe", spec=spec)
-        steps.say(f"query {record.name} runs already with this definition")
-        return deploy_result(engine, record, steps, unchanged=True)
-    if not replace:
-        raise ConflictError(
-            f"query {record.name} runs with another definition, as job {record.job_id}",
-            hint="deploy it with replace (--replace), or choose another name",
-            context={"query_id": record.id, "job_id": record.job_id or "", "job_name": record.job_name},
-        )
-    return upgrade_record(engine, record, spec, steps, require_slots=require_slots)
+
+def _runs_already(record: QueryRecord) -> ConflictError:
+    return ConflictError(
+        f"query {record.name} runs with another definition, as job {record.job_id}",
+        hint="deploy it with replace (--replace), or choose another name",
+        context={"query_id": record.id, "job_id": record.job_id or "", "job_name": record.job_name},
+    )
 
 
 def _refuse_strangers(engine: SqlEngine, record: QueryRecord) -> None:

@@ -91,6 +91,7 @@ def restart(
     from_: RestartFrom = "savepoint",
     *,
     allow_non_restored_state: bool = False,
+    stable_for_s: float = 3.0,
     on_progress: OnProgress | None = None,
 ) -> DeployResult:
     """Start a query again with the definition it has; one that runs is stopped first.
@@ -121,7 +122,7 @@ def restart(
         restore = saved_restore_point(engine.rest, record)
     else:
         restore = newest_restore_point(engine.rest, record) if from_ == "latest_checkpoint" else None
-    rules = StartRules(timeout_s=engine.settings.sql_engine_start_timeout_s)
+    rules = StartRules(stable_for_s, engine.settings.sql_engine_start_timeout_s)
     options = StartOptions(rules, allow_non_restored_state=allow_non_restored_state)
     return run(engine, record, spec, _required(record, from_, restore), options, steps)
 
@@ -145,6 +146,7 @@ def upgrade(
     *,
     allow_non_restored_state: bool = False,
     require_slots: bool = False,
+    stable_for_s: float = 3.0,
     on_progress: OnProgress | None = None,
 ) -> DeployResult:
     """Replace the definition of a query; its `upgrade_mode` says what state goes over. See `upgrade_record`.
@@ -158,7 +160,14 @@ def upgrade(
     """
     record = find_query(engine, spec.name)
     if not is_live(job_state(engine.rest, record.job_id)) or record.spec_hash == spec.spec_hash:
-        return deploy(engine, spec, replace=True, require_slots=require_slots, on_progress=on_progress)
+        return deploy(
+            engine,
+            spec,
+            replace=True,
+            require_slots=require_slots,
+            stable_for_s=stable_for_s,
+            on_progress=on_progress,
+        )
     steps = Steps(on_progress)
     check_spec(spec, steps)
     engine.probe()
@@ -166,6 +175,7 @@ def upgrade(
         engine,
         record,
         spec,
+        StartRules(stable_for_s, engine.settings.sql_engine_start_timeout_s),
         steps,
         require_slots=require_slots,
         allow_non_restored_state=allow_non_restored_state,

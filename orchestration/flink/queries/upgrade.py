@@ -26,6 +26,7 @@ def upgrade_record(
     engine: SqlEngine,
     record: QueryRecord,
     spec: QuerySpec,
+    rules: StartRules,
     steps: Steps,
     *,
     require_slots: bool = False,
@@ -47,7 +48,6 @@ def upgrade_record(
     check_slots(engine, spec, steps, is_required=require_slots, freed=freed)
     _rehearse(engine, record, spec, steps)
     stopped, left = stop_for_start(engine, record, _stop_mode(spec), steps)
-    rules = StartRules(timeout_s=engine.settings.sql_engine_start_timeout_s)
     # A job that cannot write its sink may well be RUNNING; a checkpoint proves that it can.
     options = StartOptions(
         rules, needs_checkpoint=spec.mode == "streaming", allow_non_restored_state=allow_non_restored_state
