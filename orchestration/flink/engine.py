@@ -7,11 +7,9 @@ import atexit
 import logging
 import math
 import os
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -19,21 +17,22 @@ from weakref import WeakSet
 
 import httpx
 
-from orchestration.errors import FlinkError, InputError, MillraceError, SessionLostError
+from orchestration.errors import FlinkError, InputError, MillraceError
 from orchestration.flink.connection import http_options
 from orchestration.flink.ddl import read_head
 from orchestration.flink.gateway import GatewayClient
-from orchestration.flink.kinds import StatementFamily, StatementKind, classify
+from orchestration.flink.kinds import StatementKind, classify
 from orchestration.flink.logical import LogicalSession
-from orchestration.flink.measured import MeasuredStream
 from orchestration.flink.metrics import EngineMetrics
 from orchestration.flink.models import ClusterOverview, GatewayInfo
 from orchestration.flink.operations import QueryOperations
 from orchestration.flink.pool import SessionPool
 from orchestration.flink.probe import Probe
 from orchestration.flink.rest import FlinkRest
-from orchestration.flink.results import Limits, OnClosed, Result, RowStream, Timing
-from orchestration.flink.script import split_script
+from orchestration.flink.results import Limits, RowStream, Timing
+from orchestration.flink.runner import Runner
+from orchestration.flink.script import Statement, split_script
+from orchestration.flink.script_run import PARALLELISM, StatementOutcome, run_statements
 from orchestration.flink.session import EXIT_S, Mode, SessionSpec, check_mode
 from orchestration.flink.validate import (
     NO_PERMISSION,
@@ -54,35 +53,15 @@ if TYPE_CHECKING:
     from orchestration.flink.schema import QuerySchema
     from orchestration.flink.tables import TableDirectory
 
-_log = logging.getLogger(__name__)
+__all__ = ["EXPLAIN_DETAILS", "SqlEngine", "StatementOutcome", "open_engine"]
 
-PARALLELISM = "parallelism.default"
+_log = logging.getLogger(__name__)
 
 EXPLAIN_DETAILS = ("estimated_cost", "changelog_mode", "json_execution_plan", "plan_advice")
 _NO_LIMITS = Limits()
 _EXPLAINED = frozenset(
     {StatementKind.QUERY, StatementKind.INSERT, StatementKind.STATEMENT_SET, StatementKind.CREATE_AS, StatementKind.DML}
 )
-_SHARED = frozenset({StatementFamily.QUERY, StatementFamily.INFO})
-"""Statements that leave nothing in a session: they run in the pool. Everything else gets a session of its own."""
-
-
-@dataclass(frozen=True)
-class StatementOutcome:
-    """What one statement of a script did.
-
-    Args:
-        statement: as it stands in the script, without its semicolon.
-        line: of its first word in the script, from 1.
-        stream: the rows of a query or of SHOW, DESCRIBE, EXPLAIN; closed when the next statement is asked for.
-        job_id: of the job that it started; None for queries, whose stream has it.
-    """
-
-    statement: str
-    line: int
-    kind: StatementKind
-    stream: RowStream | None = None
-    job_id: str | None = None
 
 
 class SqlEngine(QueryOperations):
@@ -113,8 +92,7 @@ class SqlEngine(QueryOperations):
             on_opened=lambda seconds: self.metrics.phase("open", seconds),
         )
         self._probe = Probe(settings.flink_sql_gateway_url, settings.flink_rest_url, options, transport)
-        self._streams: WeakSet[MeasuredStream] = WeakSet()
-        self._unsettled: set[threading.Event] = set()
+        self._runner = Runner(self.pool, self.rest, self.metrics)
         self._sessions: WeakSet[LogicalSession] = WeakSet()
         self._sinks: tuple[float, dict[str, str]] = (-math.inf, {})
         self._pid, self._is_closed = os.getpid(), False
@@ -161,8 +139,8 @@ class SqlEngine(QueryOperations):
     ) -> RowStream:
         """Run one statement and return its rows as a stream; errors of Flink come when the stream is read.
 
-        A query runs with parallelism 1 unless `properties` says another `parallelism.default`. Tables that the
-        project declares are there by their names.
+        A query runs with QUERY_DEFAULTS where `properties` says nothing else. Tables that the project declares are
+        there by their names.
 
         Args:
             properties: Flink settings for this statement.
@@ -182,11 +160,11 @@ class SqlEngine(QueryOperations):
         self._probe.require_cluster()
         kind = classify(sql)
         if kind is StatementKind.QUERY:
-            config.setdefault(PARALLELISM, "1")
+            config = QUERY_DEFAULTS | config
         spec = SessionSpec(mode=mode, init=self._declarations(sql, mode))
-        if kind.family in _SHARED:
-            return self._in_pool(sql, config, spec, kind, limits)
-        return self._in_own_session(sql, config, spec, kind, limits)
+        if kind.only_reads:
+            return self._runner.in_pool(sql, config, spec, kind, limits)
+        return self._runner.in_session(sql, config, self.session(spec), kind, limits)
 
     async def aexecute(
         self,
@@ -234,29 +212,14 @@ class SqlEngine(QueryOperations):
         require_valid(text, purpose="script", mode=mode, allow=allow)
         self._require_open()
         self._probe.require_cluster()
-        return self._run_script(text, session, check_mode(mode), limits)
+        return self._in_session_of(session, mode, split_script(text), limits)
 
-    def _run_script(
-        self, text: str, given: LogicalSession | None, mode: Mode, limits: Limits
+    def _in_session_of(
+        self, given: LogicalSession | None, mode: Mode, statements: Sequence[Statement], limits: Limits
     ) -> Iterator[StatementOutcome]:
-        session = given or self.session(SessionSpec("script", mode))
-        declared = set[str]()
+        session = given or self.session(SessionSpec("script", check_mode(mode)))
         try:
-            for statement in split_script(text):
-                sql, kind = statement.text, statement.kind
-                for ddl in self._declarations(sql, session.mode):
-                    if ddl not in declared:
-                        session.execute(ddl).close()
-                        declared.add(ddl)
-                if kind.family in _SHARED:
-                    is_bare_query = kind is StatementKind.QUERY and PARALLELISM not in session.settings
-                    result = session.submit(sql, {PARALLELISM: "1"} if is_bare_query else None)
-                    with self._stream(result, limits, kind, lambda _: None) as stream:
-                        yield StatementOutcome(sql, statement.line, kind, stream)
-                else:
-                    yield StatementOutcome(
-                        sql, statement.line, kind, job_id=self._run_to_acceptance(session, sql, kind)
-                    )
+            yield from run_statements(self._runner, session, statements, self._declarations, limits)
         finally:
             if given is None:
                 session.close()
@@ -351,91 +314,20 @@ class SqlEngine(QueryOperations):
         if self._pid != os.getpid():
             return
         deadline = time.monotonic() + EXIT_S
-        streams = list(self._streams)
-        for stream in streams:
-            stream.cancel()
-        for stream in streams:
-            stream.wait_closed(max(deadline - time.monotonic(), 0.0))
+        self._runner.close_streams(EXIT_S)
         for session in list(self._sessions):
             session.close()
         self.pool.close()
-        for settled in list(self._unsettled):
-            settled.wait(max(deadline - time.monotonic(), 0.0))
+        self._runner.wait_settled(max(deadline - time.monotonic(), 0.0))
         self._probe.close()
         self.gateway.close()
         self.rest.close()
 
-    # --- running one statement ----------------------------------------------------------------------------------------
-
-    def _in_pool(
-        self, sql: str, config: Mapping[str, str], spec: SessionSpec, kind: StatementKind, limits: Limits
-    ) -> RowStream:
-        for is_repeat in (False, True):
-            lease = self.pool.lease(spec)
-            try:
-                result = lease.session.submit(sql, config)
-                return self._stream(result, limits, kind, lease.release)
-            except SessionLostError as error:
-                # It has no operation yet. The other idle sessions are as old as this one, so they are gone as well.
-                lease.discard()
-                self.pool.forget_idle()
-                if is_repeat:
-                    self._count(kind, error)
-                    raise
-                self.metrics.replay()
-            except BaseException as error:
-                lease.release(error)
-                self._count(kind, error)
-                raise
-        raise AssertionError("the second attempt returns or raises")
-
-    def _in_own_session(
-        self, sql: str, config: Mapping[str, str], spec: SessionSpec, kind: StatementKind, limits: Limits
-    ) -> RowStream:
-        session = self.session(spec)
-        try:
-            result = session.submit(sql, config)
-            return self._stream(result, limits, kind, lambda _: session.close())
-        except BaseException as error:
-            session.close()
-            self._count(kind, error)
-            raise
-
-    def _stream(self, result: Result, limits: Limits, kind: StatementKind, on_closed: OnClosed) -> MeasuredStream:
-        stream = MeasuredStream(
-            result, rest=self.rest, limits=limits, metrics=self.metrics, family=kind.family.value, on_closed=on_closed
-        )
-        self._streams.add(stream)
-        self._unsettled = {event for event in self._unsettled if not event.is_set()} | {stream.settled}
-        return stream
-
-    def _run_to_acceptance(self, session: LogicalSession, sql: str, kind: StatementKind) -> str | None:
-        """Run a statement of a script that is no query, and return the id of the job that it started."""
-        started = time.monotonic()
-        try:
-            with session.execute(sql) as result:
-                job_id = result.job_id
-        except BaseException as error:
-            self._count(kind, error)
-            raise
-        self._count(kind, None)
-        self.metrics.phase("ready", time.monotonic() - started)
-        return job_id
-
-    def _count(self, kind: StatementKind, error: BaseException | None) -> None:
-        match error:
-            case None:
-                self.metrics.statement(kind.family.value, "ok")
-            case MillraceError():
-                self.metrics.statement(kind.family.value, "error", error.code)
-            case _:
-                self.metrics.statement(kind.family.value, "cancelled")
+    # --- what statements may name -------------------------------------------------------------------------------------
 
     def _require_open(self) -> None:
         if self._is_closed:
             raise FlinkError("the SQL engine is closed")
-
-    # --- what statements may name -------------------------------------------------------------------------------------
 
     def _declarations(self, sql: str, mode: Mode) -> tuple[str, ...]:
         return tuple(table.ddl for table in self.tables.statements_for(sql, mode=mode))

@@ -64,16 +64,18 @@ class Heartbeat:
 
 
 class _Rounds:
-    """When each heartbeat is due. The thread lives as long as there is one to send."""
+    """When each heartbeat is due, and the thread that sends them. It ends when there is none left."""
 
     def __init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        """Start from nothing: in a forked child the thread is gone and the lock may be held by nobody."""
         self._changed = threading.Condition()
         self._due: WeakKeyDictionary[Heartbeat, float] = WeakKeyDictionary()
         self._thread: threading.Thread | None = None
+
+    def __contains__(self, heartbeat: Heartbeat) -> bool:
+        return heartbeat in self._due
+
+    def __len__(self) -> int:
+        return len(self._due)
 
     def add(self, heartbeat: Heartbeat) -> None:
         if heartbeat in self._due:
@@ -91,7 +93,7 @@ class _Rounds:
             self._changed.notify()
 
     def _run(self) -> None:
-        while (late := self._next()) is not None:
+        while late := self._next():
             while late:  # emptied: references of the thread's own would keep forgotten sessions alive
                 self._send(late.pop())
 
@@ -103,20 +105,28 @@ class _Rounds:
             elif heartbeat in self._due:
                 self._due[heartbeat] = time.monotonic() + heartbeat.interval_s
 
-    def _next(self) -> list[Heartbeat] | None:
-        """Wait until beats are due and return them; None when there is none left to wait for."""
+    def _next(self) -> list[Heartbeat]:
+        """Wait until beats are due and return them; none when there is nothing left to wait for."""
         with self._changed:
             while True:
                 now = time.monotonic()
                 late = [heartbeat for heartbeat, when in self._due.items() if when <= now]
+                next_at = min(self._due.values(), default=None)
                 if late:
                     return late
-                next_at = min(self._due.values(), default=None)
                 if next_at is None:
                     self._thread = None
-                    return None
+                    return []
                 self._changed.wait(next_at - now)
 
 
 _rounds = _Rounds()
-os.register_at_fork(after_in_child=_rounds.forget)
+
+
+def _start_anew() -> None:
+    """In a forked child the thread is gone, and the lock may be held by a thread that is gone too."""
+    global _rounds
+    _rounds = _Rounds()
+
+
+os.register_at_fork(after_in_child=_start_anew)

@@ -24,6 +24,7 @@ class Entry:
     Args:
         number: place in the journal, from 1.
         mode: the runtime mode that it succeeded in.
+        only_mode: sessions of other modes do not follow it; "": all do.
         only_from: a session that has not followed this far has nothing to undo, and skips the statement.
     """
 
@@ -33,6 +34,7 @@ class Entry:
     head: Head
     target: tuple[object, ...]
     names: frozenset[str] = field(repr=False)
+    only_mode: str = ""
     only_from: int = 0
 
 
@@ -55,6 +57,9 @@ class Journal:
                 self._by_init.add(self._target(head))
                 self._follow(head)
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     @property
     def position(self) -> int:
         """Number of the last statement."""
@@ -65,22 +70,36 @@ class Journal:
         """Keys that were SET and not RESET."""
         return frozenset(entry.head.path[0] for entry in self._entries if entry.head.action == "SET")
 
-    def since(self, position: int) -> list[Entry]:
-        """Return what a session that has followed up to `position` still has to run, in order."""
-        return [entry for entry in self._entries if entry.number > position and entry.only_from <= position]
+    def since(self, position: int, mode: str = "") -> list[Entry]:
+        """Return what a session of a mode that has followed up to `position` still has to run, in order."""
+        return [
+            entry
+            for entry in self._entries
+            if entry.number > position and entry.only_from <= position and entry.only_mode in ("", mode)
+        ]
+
+    def has_declared(self, sql: str, mode: str) -> bool:
+        """Whether this very statement was recorded for this mode alone, and nothing has undone it."""
+        return any((entry.sql, entry.only_mode) == (sql, mode) for entry in self._entries)
 
     def keeps(self, sql: str) -> bool:
         """Whether `record` would remember this statement: its effect ends with the session."""
         head = read_head(sql)
         return head is not None and self._ends_with_session(head)
 
-    def record(self, sql: str, mode: str = "") -> None:
-        """Remember a statement that succeeded; one whose effect outlives the session is left out."""
+    def record(self, sql: str, mode: str = "", *, for_mode_only: bool = False) -> None:
+        """Remember a statement that succeeded; one whose effect outlives the session is left out.
+
+        Args:
+            mode: of the session that it succeeded in.
+        """
         head = read_head(sql)
-        if head is None or not self._ends_with_session(head):
+        if head is None or not self._ends_with_session(head) or self._does_nothing(head):
             return
         names = frozenset(token.name for token in tokenize(sql) if token.name)
-        entry = Entry(self._last + 1, sql, mode, head, self._target(head), names)
+        entry = Entry(
+            self._last + 1, sql, mode, head, self._target(head), names, only_mode=mode if for_mode_only else ""
+        )
         self._last += 1
         kept = self._cancel(entry)  # replaces the list
         self._entries.append(kept)
@@ -94,6 +113,13 @@ class Journal:
         if head.object in ("TABLE", "VIEW", "FUNCTION", "DATABASE", "MODEL", "CONNECTION") and head.action != "USE":
             return head.is_temporary or self._resolve(head)[0] in self._in_memory
         return True
+
+    def _does_nothing(self, head: Head) -> bool:
+        """Whether it is CREATE … IF NOT EXISTS of something that the journal makes already."""
+        target = self._target(head)
+        return head.has_if_not_exists and any(
+            entry.target == target and entry.head.action == "CREATE" and not entry.only_mode for entry in self._entries
+        )
 
     def _follow(self, head: Head) -> None:
         """Keep track of the current catalog and database, and of which catalogs live in memory."""

@@ -45,6 +45,11 @@ class StatementKind(StrEnum):
         return self in (StatementKind.INSERT, StatementKind.STATEMENT_SET, StatementKind.CREATE_AS, StatementKind.DML)
 
     @property
+    def only_reads(self) -> bool:
+        """Whether it leaves nothing behind, neither in the session nor on the cluster: a query, SHOW, EXPLAIN."""
+        return self.family in (StatementFamily.QUERY, StatementFamily.INFO)
+
+    @property
     def family(self) -> StatementFamily:
         """The class that permissions and metrics speak of."""
         return _FAMILIES[self]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -20,7 +20,7 @@ from orchestration.flink.ddl import Head, read_head
 from orchestration.flink.failures import OverloadedError
 from orchestration.flink.gateway import GatewayClient
 from orchestration.flink.journal import Entry, Journal
-from orchestration.flink.kinds import StatementFamily, StatementKind, classify
+from orchestration.flink.kinds import StatementKind, classify
 from orchestration.flink.pool import is_uncertain
 from orchestration.flink.results import NORMAL_TIMING, Result, Timing, shorten_sql
 from orchestration.flink.session import (
@@ -142,6 +142,20 @@ class LogicalSession:
         """
         return self._run(sql, config, mode, waits=False)
 
+    def declare(self, statements: Iterable[str]) -> None:
+        """Make tables known to the sessions of the current mode, once. They may look different in the other mode.
+
+        Args:
+            statements: CREATE … IF NOT EXISTS, so that the session's own tables win.
+
+        Raises: as `execute`.
+        """
+        with self._one_change:
+            for sql in statements:
+                if not self._journal.has_declared(sql, self._mode):
+                    kind = classify(sql)
+                    self._attempt(sql, {}, self._mode, kind, waits=True, for_mode_only=True).close()
+
     def close(self) -> None:
         """Close the gateway sessions, and with them the queries that still run; INSERT jobs go on. Idempotent."""
         with self._changed:
@@ -164,8 +178,8 @@ class LogicalSession:
             wanted = self._wanted_mode(sql) if kind in (StatementKind.SET, StatementKind.RESET) else None
             if wanted is None:
                 return self._attempt(sql, config, mode or self._mode, kind, waits=waits or changes)
-            # The other mode is another session; there, the statement says what is the case already.
-            result = self._attempt(_set(RUNTIME_MODE, wanted), {}, wanted, kind, waits=True)
+            # The other mode is another session; there, the statement only says what is the case already.
+            result = self._attempt(_set(RUNTIME_MODE, wanted), {}, wanted, StatementKind.INFO, waits=True)
             self._mode = wanted
             return result
 
@@ -176,8 +190,16 @@ class LogicalSession:
             return None
         return check_mode(head.value) if head.action == "SET" else self.spec.mode
 
-    def _attempt(self, sql: str, config: dict[str, str], mode: Mode, kind: StatementKind, *, waits: bool) -> Result:
-        only_reads = kind.family in (StatementFamily.QUERY, StatementFamily.INFO)
+    def _attempt(
+        self,
+        sql: str,
+        config: dict[str, str],
+        mode: Mode,
+        kind: StatementKind,
+        *,
+        waits: bool,
+        for_mode_only: bool = False,
+    ) -> Result:
         for is_repeat in (False, True):
             result: Result | None = None
             member = self._take(mode)
@@ -187,10 +209,10 @@ class LogicalSession:
                 if waits:
                     result.wait_ready()
                 if kind in _CHANGES:
-                    self._remember(sql, kind, member)
+                    self._remember(sql, kind, member, for_mode_only=for_mode_only)
             except SessionLostError as error:
                 self._drop(member)
-                if is_repeat or not (result is None or only_reads):
+                if is_repeat or not (result is None or kind.only_reads):
                     raise _lost(error, sql, result) from error
                 _log.info("session %s was lost: opening another one", member.session.handle)
                 if self._on_replay is not None:
@@ -205,7 +227,7 @@ class LogicalSession:
             return result
         raise AssertionError("the second attempt returns or raises")
 
-    def _remember(self, sql: str, kind: StatementKind, member: _Member) -> None:
+    def _remember(self, sql: str, kind: StatementKind, member: _Member, *, for_mode_only: bool) -> None:
         """Write a statement that succeeded into the journal; the session it ran in is up to date."""
         head = read_head(sql)
         if head is not None and head.action == "RESET":
@@ -215,7 +237,7 @@ class LogicalSession:
             if head is None or not self._journal.keeps(sql):
                 return
             sql = _read_ddl(member.session, head)
-        self._journal.record(sql, member.session.mode)
+        self._journal.record(sql, member.session.mode, for_mode_only=for_mode_only)
         member.position = self._journal.position
         with self._changed:
             self._journal.compact(min((other.position for other in self._members), default=0))
@@ -226,7 +248,7 @@ class LogicalSession:
         A view over an unbounded table cannot exist in batch mode: what another mode refuses is left out there, and
         named when a statement misses it.
         """
-        for entry in self._journal.since(member.position):
+        for entry in self._journal.since(member.position, member.session.mode):
             try:
                 member.session.configure(entry.sql)
             except StatementError as error:

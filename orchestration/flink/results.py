@@ -47,10 +47,10 @@ QUERY_DEFAULTS: Mapping[str, str] = {
 }
 """Settings of a query whose rows somebody reads, unless the caller gives others.
 
-With exactly-once checkpoints Flink hands rows out only when a checkpoint is complete (CheckpointedCollectResultBuffer),
-with a cluster's interval of 10 s the first row takes 10 s. Checkpoints cannot be switched off for one statement, so they
-are made far apart, and their storage is memory: a folder would stay behind for each query. Without restarts a query that
-fails says so at once; a restarted one would give its rows again.
+With checkpoints of mode exactly-once, Flink hands rows out only when a checkpoint is complete
+(CheckpointedCollectResultBuffer): at an interval of 10 s the first row takes 10 s. They cannot be switched off for one
+statement, so they are put far apart, and kept in memory, since a folder would stay behind for each query. Without
+restarts a query that fails says so at once; a restarted one would give its rows again.
 """
 
 TO_LIST_ROWS = 100_000

@@ -1,0 +1,61 @@
+"""Runs the statements of a script one after the other in one session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from orchestration.flink.kinds import StatementKind
+from orchestration.flink.logical import LogicalSession
+from orchestration.flink.results import QUERY_DEFAULTS, Limits, RowStream
+from orchestration.flink.runner import Runner
+from orchestration.flink.script import Statement
+from orchestration.flink.session import Mode
+
+PARALLELISM = "parallelism.default"
+
+
+@dataclass(frozen=True)
+class StatementOutcome:
+    """What one statement of a script did.
+
+    Args:
+        statement: as it stands in the script, without its semicolon.
+        line: of its first word in the script, from 1.
+        stream: the rows of a query or of SHOW, DESCRIBE, EXPLAIN; closed when the next statement is asked for.
+        job_id: of the job that it started; None for queries, whose stream has it.
+    """
+
+    statement: str
+    line: int
+    kind: StatementKind
+    stream: RowStream | None = None
+    job_id: str | None = None
+
+
+def run_statements(
+    runner: Runner,
+    session: LogicalSession,
+    statements: Sequence[Statement],
+    declarations: Callable[[str, Mode], Sequence[str]],
+    limits: Limits,
+) -> Iterator[StatementOutcome]:
+    """Run each statement when it is asked for; the first error ends the script.
+
+    Args:
+        declarations: what a statement needs to be declared first, by its text and mode.
+
+    Raises:
+        MillraceError: as `Runner.until_accepted`; those of a query come with its stream.
+    """
+    for statement in statements:
+        sql, kind = statement.text, statement.kind
+        session.declare(declarations(sql, session.mode))
+        if kind.only_reads:
+            is_bare_query = kind is StatementKind.QUERY and PARALLELISM not in session.settings
+            result = session.submit(sql, {PARALLELISM: "1"} if is_bare_query else None)
+            with runner.stream(result, limits, kind, lambda _: None) as stream:
+                yield StatementOutcome(sql, statement.line, kind, stream)
+        else:
+            job_id = runner.until_accepted(session, sql, kind)
+            yield StatementOutcome(sql, statement.line, kind, job_id=job_id)
