@@ -29,10 +29,10 @@ from orchestration.flink.operations import QueryOperations
 from orchestration.flink.pool import SessionPool
 from orchestration.flink.probe import Probe
 from orchestration.flink.rest import FlinkRest
-from orchestration.flink.results import Limits, RowStream, Timing
+from orchestration.flink.results import QUERY_DEFAULTS, Limits, RowStream, Timing
 from orchestration.flink.runner import Runner
 from orchestration.flink.script import Statement, split_script
-from orchestration.flink.script_run import PARALLELISM, StatementOutcome, run_statements
+from orchestration.flink.script_run import StatementOutcome, run_statements
 from orchestration.flink.session import EXIT_S, Mode, SessionSpec, check_mode
 from orchestration.flink.validate import (
     NO_PERMISSION,

@@ -44,6 +44,7 @@ QUERY_DEFAULTS: Mapping[str, str] = {
     "execution.checkpointing.interval": "365 d",
     "execution.checkpointing.storage": "jobmanager",
     "restart-strategy.type": "none",
+    "parallelism.default": "1",
 }
 """Settings of a query whose rows somebody reads, unless the caller gives others.
 

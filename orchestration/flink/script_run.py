@@ -12,8 +12,6 @@ from orchestration.flink.runner import Runner
 from orchestration.flink.script import Statement
 from orchestration.flink.session import Mode
 
-PARALLELISM = "parallelism.default"
-
 
 @dataclass(frozen=True)
 class StatementOutcome:
@@ -52,8 +50,9 @@ def run_statements(
         sql, kind = statement.text, statement.kind
         session.declare(declarations(sql, session.mode))
         if kind.only_reads:
-            is_bare_query = kind is StatementKind.QUERY and PARALLELISM not in session.settings
-            result = session.submit(sql, {PARALLELISM: "1"} if is_bare_query else None)
+            given = session.settings
+            defaults = {key: value for key, value in QUERY_DEFAULTS.items() if key not in given}
+            result = session.submit(sql, defaults if kind is StatementKind.QUERY else None)
             with runner.stream(result, limits, kind, lambda _: None) as stream:
                 yield StatementOutcome(sql, statement.line, kind, stream)
         else:
