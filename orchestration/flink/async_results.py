@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Self
 
-from orchestration.flink.results import TO_LIST_ROWS, Change, Column, End, RowStream
+from orchestration.flink.results import TO_LIST_ROWS, Change, Column, End, RowStream, too_large
 
 _ROWS_IN_A_ROW = 256
 """Rows that are there already are handed out without a pause; after so many, other tasks get a turn."""
@@ -74,7 +74,14 @@ class AsyncRowStream:
 
     async def to_list(self, cap: int = TO_LIST_ROWS) -> list[Change]:
         """Return all changes, up to `max_rows`, and close; raises as `RowStream.to_list`."""
-        return await asyncio.to_thread(self._stream.to_list, cap)
+        changes: list[Change] = []
+        async with self:
+            async for change in self:
+                if len(changes) == cap:
+                    raise too_large(self._stream.sql, cap)
+                changes.append(change)
+        self._stream.require_whole()
+        return changes
 
     async def _wait(self, is_true: Callable[[], bool]) -> None:
         while not is_true():

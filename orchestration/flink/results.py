@@ -172,13 +172,13 @@ class Result:
         """Return all rows.
 
         Raises:
-            FlinkError: code `result_too_large`, there are more than `limit`; never a silently cut list.
+            FlinkError: code `resulttoo_large`, there are more than `limit`; never a silently cut list.
         """
         rows: list[Row] = []
         with self:
             for row in self.rows():
                 if len(rows) == limit:
-                    raise _too_large(self._sql, limit)
+                    raise too_large(self._sql, limit)
                 rows.append(row)
         return rows
 
@@ -307,21 +307,30 @@ class RowStream:
         """Return all changes, up to `max_rows`, and close.
 
         Raises:
-            FlinkError: code `result_too_large`, there are more than `cap`; `cancelled`, somebody called `cancel`.
+            FlinkError: code `resulttoo_large`, there are more than `cap`; `cancelled`, somebody called `cancel`.
             JobTimeoutError: code `fetch_timeout`. Never a silently cut list.
         """
         changes: list[Change] = []
         with self:
             for change in self:
                 if len(changes) == cap:
-                    raise _too_large(self.sql, cap)
+                    raise too_large(self.sql, cap)
                 changes.append(change)
+        self.require_whole()
+        return changes
+
+    def require_whole(self) -> None:
+        """Return if the stream ended with its result or after the rows asked for.
+
+        Raises:
+            JobTimeoutError: code `fetch_timeout`.
+            FlinkError: code `cancelled`.
+        """
         end = self.end
         if end is not None and end.reason == "timeout":
             raise JobTimeoutError(end.message, hint="raise the limit", context={"code": "fetch_timeout"})
         if end is not None and end.reason == "cancelled":
             raise FlinkError(f"cancelled after {end.rows} rows: {shorten_sql(self.sql)}", context={"code": "cancelled"})
-        return changes
 
     def cancel(self) -> None:
         """Stop, from any thread: iteration ends with reason `cancelled`, buffered rows are dropped. Returns at once."""
@@ -405,9 +414,10 @@ def _change(converters: list[Convert], data: RowData) -> Change:
     return Change(data.kind, tuple(convert(value) for convert, value in values))
 
 
-def _too_large(sql: str, cap: int) -> FlinkError:
+def too_large(sql: str, cap: int) -> FlinkError:
+    """Return the error for a result that does not fit into a list."""
     return FlinkError(
         f"the query gives more than {cap} rows: {shorten_sql(sql)}",
         hint="add a LIMIT, or read it row by row",
-        context={"code": "result_too_large"},
+        context={"code": "resulttoo_large"},
     )

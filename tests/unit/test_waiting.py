@@ -56,6 +56,16 @@ def test_delays_grow_to_the_largest_one() -> None:
     assert clock.slept == [1, 2, 3, 3]
 
 
+def test_jitter_varies_the_delays_but_not_the_timeout() -> None:
+    clock = FakeClock()
+    backoff = Backoff(first_s=1, most_s=1, jitter=0.2)
+    with pytest.raises(WaitTimeoutError, match=r"waited 50\.0 s"):
+        wait_for(clock.look_at((None, "")), what="x", timeout_s=50, backoff=backoff, sleep=clock.sleep, clock=clock)
+    *slept, _last = clock.slept
+    assert 0.8 <= min(slept) < 0.9 < 1.1 < max(slept) <= 1.2
+    assert clock.now_s == pytest.approx(50)
+
+
 def test_the_timeout_says_what_for_how_long_and_what_was_seen_last() -> None:
     clock = FakeClock()
     with pytest.raises(WaitTimeoutError, match=r"waited 3\.0 s for a slot; last seen: 0 slots") as caught:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import httpx
 import pytest
 
-from orchestration.errors import JobFailedError, JobTimeoutError
+from orchestration.errors import FlinkError, JobFailedError, JobTimeoutError
 from orchestration.flink.async_results import AsyncRowStream
 from orchestration.flink.feed import NO_LIMITS, Limits
 from orchestration.flink.results import Change, Column, Result, RowStream, Timing
@@ -195,6 +195,9 @@ def test_a_list_is_as_strict_as_the_other_one(flink: FakeFlink) -> None:
         endless(flink, 0)
         with pytest.raises(JobTimeoutError):
             await opened(flink, Limits(fetch_timeout_s=0.05)).to_list()
+        endless(flink, 10)
+        with pytest.raises(FlinkError, match="more than 25 rows"):
+            await opened(flink).to_list(cap=25)
 
     run(main())
 
