@@ -34,8 +34,9 @@ def create_topic(settings: Settings, sink: SinkPlan, steps: Steps) -> bool:
     topic, timeout_s = sink.topic or "", settings.broker_timeout_s
     config = {"cleanup.policy": "compact" if sink.compacted else "delete"}
     new = NewTopic(topic, num_partitions=settings.topic_partitions, replication_factor=-1, config=config)
+    admin = _open_admin(settings, sink.ddl)  # a client that nobody holds ends before its answer comes
     try:
-        _open_admin(settings, sink.ddl).create_topics([new], request_timeout=timeout_s)[topic].result()
+        admin.create_topics([new], request_timeout=timeout_s)[topic].result()
     except KafkaException as error:
         if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
             return False
@@ -52,8 +53,9 @@ def delete_topic(settings: Settings, topic: str, ddl: str) -> str | None:
     """
     from confluent_kafka import KafkaError, KafkaException
 
+    admin = _open_admin(settings, ddl)
     try:
-        _open_admin(settings, ddl).delete_topics([topic], request_timeout=settings.broker_timeout_s)[topic].result()
+        admin.delete_topics([topic], request_timeout=settings.broker_timeout_s)[topic].result()
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return None
