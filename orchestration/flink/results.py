@@ -172,7 +172,7 @@ class Result:
         """Return all rows.
 
         Raises:
-            FlinkError: code `resulttoo_large`, there are more than `limit`; never a silently cut list.
+            FlinkError: code `result_too_large`, there are more than `limit`; never a silently cut list.
         """
         rows: list[Row] = []
         with self:
@@ -307,7 +307,7 @@ class RowStream:
         """Return all changes, up to `max_rows`, and close.
 
         Raises:
-            FlinkError: code `resulttoo_large`, there are more than `cap`; `cancelled`, somebody called `cancel`.
+            FlinkError: code `result_too_large`, there are more than `cap`; `cancelled`, somebody called `cancel`.
             JobTimeoutError: code `fetch_timeout`. Never a silently cut list.
         """
         changes: list[Change] = []
@@ -419,5 +419,5 @@ def too_large(sql: str, cap: int) -> FlinkError:
     return FlinkError(
         f"the query gives more than {cap} rows: {shorten_sql(sql)}",
         hint="add a LIMIT, or read it row by row",
-        context={"code": "resulttoo_large"},
+        context={"code": "result_too_large"},
     )
