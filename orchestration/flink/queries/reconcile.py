@@ -11,20 +11,19 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from orchestration.errors import ConflictError, MillraceError, NotFoundError
+from orchestration.errors import ConflictError, FlinkError, MillraceError, NotFoundError
 from orchestration.flink.failures import JobNotFoundError
 from orchestration.flink.jobs import failure_cause
 from orchestration.flink.models import TERMINAL, JobOverview
 from orchestration.flink.queries import lifecycle, names
 from orchestration.flink.queries.adoption import adopt_jobs
+from orchestration.flink.queries.checkpoints import newest_restore_point
 from orchestration.flink.queries.decision import Action, Decision, Facts, Savepoint, counted, decide
 from orchestration.flink.queries.holder import is_at_work
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.registry import Registry, describe_error
 from orchestration.flink.queries.repair import Repair
-from orchestration.flink.queries.restore import CHECKPOINT_DIR_KEYS, find_restore_point
-from orchestration.flink.queries.spec import QuerySpec
-from orchestration.flink.queries.states import QueryState
+from orchestration.flink.queries.states import QueryState, find_job
 from orchestration.flink.rest import FlinkRest
 
 if TYPE_CHECKING:
@@ -54,8 +53,13 @@ def reconcile(engine: SqlEngine, *, recover: bool = False) -> list[Repair]:
     jobs = engine.rest.jobs_overview()
     repairs: list[Repair] = []
     for record in records:
-        with suppress(ConflictError):  # another process was faster
+        try:
             _repair(engine, record, jobs, repairs, recover=recover)
+        except ConflictError:  # another process was faster
+            continue
+        except FlinkError as error:  # about this query's job alone, such as a state that we do not know
+            warning = Decision(Action.WARN, "the cluster's answer about it is not understood")
+            repairs.append(_report(record, record, warning, error))
     return [*repairs, *adopt_jobs(engine, jobs, records)]
 
 
@@ -99,12 +103,9 @@ def _repair(
     _look_at_checkpoint(registry, rest, record, jobs)
 
 
-def gather(rest: FlinkRest, record: QueryRecord, jobs: Iterable[JobOverview]) -> Facts:
-    """Return what the cluster says about a query: its job by id, else a live job of exactly its name."""
-    job = next((job for job in jobs if job.id == record.job_id), None)
-    if job is None or job.state in TERMINAL:
-        named = [other for other in jobs if other.name == record.job_name and other.state not in TERMINAL]
-        job = max(named, key=_started, default=job)
+def gather(rest: FlinkRest, record: QueryRecord, jobs: Sequence[JobOverview]) -> Facts:
+    """Return what the cluster says about a query."""
+    job = find_job(record, jobs)
     if job is None:
         return Facts()
     savepoint = _savepoint(rest, record, job) if record.state is QueryState.STOPPING else None
@@ -149,22 +150,24 @@ def _changes(record: QueryRecord, facts: Facts, decision: Decision) -> dict[str,
 
 def _act(engine: SqlEngine, record: QueryRecord, decision: Decision, now: datetime) -> Repair:
     """Do what needs more than a change of the record, as its holder."""
-    held = engine.registry.claim(record, event=f"reconcile: {decision.action}")
+    changes = {"restarts": counted(record, now)} if decision.is_policy else {}
+    held = engine.registry.claim(record, event=f"reconcile: {decision.reason}", **changes)
     try:
         match decision.action:
             case Action.FINISH_STOP:
                 lifecycle.stop(engine, held.id, held.stop_mode)
             case Action.FINISH_DELETE:
-                lifecycle.delete(engine, held.id)
+                # What else was to be dropped, only the process knew that is gone: the data stay.
+                lifecycle.delete(engine, held.id, drop_sink=False)
             case _:
-                _restart(engine, held, decision, now)
+                _restart(engine, held)
     except MillraceError as error:
         after = _let_go(engine.registry, held, error)
         return _report(record, after, decision, error)
     return _report(record, engine.registry.require(held.id, include_deleted=True), decision)
 
 
-def _restart(engine: SqlEngine, record: QueryRecord, decision: Decision, now: datetime) -> None:
+def _restart(engine: SqlEngine, record: QueryRecord) -> None:
     if record.spec is None:
         raise NotFoundError(
             f"the definition of query {record.name!r} is not known: its record was rebuilt from the job's name",
@@ -172,19 +175,8 @@ def _restart(engine: SqlEngine, record: QueryRecord, decision: Decision, now: da
             context={"query_id": record.id},
         )
     is_stateless = record.spec.upgrade_mode == "stateless"
-    point = None if is_stateless else find_restore_point(record, _checkpoint_dir(engine.rest, record.spec))
-    changes: dict[str, Any] = {"restarts": counted(record, now)} if decision.is_policy else {}
-    if point is not None and point.kind == "checkpoint":
-        # A savepoint is older than the checkpoints of the job that went on from it.
-        changes |= {"checkpoint_path": point.path, "savepoint_path": None}
-    engine.registry.claim(record, event=f"reconcile: {decision.reason}", **changes)
-    match point:
-        case None:
-            lifecycle.restart(engine, record.id, from_="fresh")
-        case _ if point.kind == "checkpoint":
-            lifecycle.restart(engine, record.id, from_="latest_checkpoint")
-        case _:
-            lifecycle.restart(engine, record.id, from_="savepoint")
+    point = None if is_stateless else newest_restore_point(engine.rest, record)
+    lifecycle.restart(engine, record.id, from_="fresh" if point is None else "latest_checkpoint")
 
 
 def _let_go(registry: Registry, held: QueryRecord, error: MillraceError) -> QueryRecord:
@@ -202,11 +194,6 @@ def _without_process(record: QueryRecord) -> QueryState:
     return QueryState.FAILED if record.state is QueryState.DEPLOYING else record.state
 
 
-def _checkpoint_dir(rest: FlinkRest, spec: QuerySpec) -> str | None:
-    config = {**rest.jobmanager_config(), **spec.execution}
-    return next((config[key] for key in CHECKPOINT_DIR_KEYS if key in config), None)
-
-
 def _look_at_checkpoint(registry: Registry, rest: FlinkRest, record: QueryRecord, jobs: Iterable[JobOverview]) -> None:
     if not any(job.id == record.job_id and job.state not in TERMINAL for job in jobs):
         return
@@ -219,7 +206,3 @@ def _look_at_checkpoint(registry: Registry, rest: FlinkRest, record: QueryRecord
 def _report(before: QueryRecord, after: QueryRecord, decision: Decision, error: MillraceError | None = None) -> Repair:
     text = str(error) if error else None
     return Repair(before.id, before.name, decision.action.value, before.state, after.state, decision.reason, text)
-
-
-def _started(job: JobOverview) -> float:
-    return job.start_time.timestamp() if job.start_time else 0.0

@@ -133,7 +133,9 @@ class Registry:
             ConflictError: another query has the name.
         """
         now = self._now()
-        stored = self._cleaned(replace(record, version=1, created_at=now, updated_at=now), now)
+        has_run = record.state in _HAS_RUN
+        stored = replace(record, version=1, created_at=now, updated_at=now, has_run=has_run)
+        stored = self._cleaned(stored, now)
         try:
             with self._database.begin() as connection:
                 connection.execute(QUERIES.insert().values(stored.to_row()))
