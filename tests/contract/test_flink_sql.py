@@ -14,7 +14,9 @@ from orchestration.contracts import DatasetContract, list_datasets, load_contrac
 from orchestration.flink import catalog_sql, tables
 from orchestration.flink import render as rendering
 from orchestration.flink.catalog_sql import create_catalog, create_namespace
+from orchestration.flink.queries.spec_files import load_specs, split_front_matter
 from orchestration.flink.tables import TableDirectory, create_topic_table
+from orchestration.flink.validate import check_sql
 from orchestration.lakehouse import statements
 from orchestration.settings import Settings
 from tests.contract.checkout import ROOT, tracked_files
@@ -27,7 +29,8 @@ VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 def header_of(text: str) -> str:
     lines = []
-    for line in text.splitlines():
+    _, below = split_front_matter(text)
+    for line in below.splitlines():
         if not line.startswith("--"):
             break
         lines.append(line.removeprefix("--").strip())
@@ -98,3 +101,13 @@ def test_every_declared_table_is_found_by_its_name() -> None:
     assert declared
     for name in declared:
         assert [item.name for item in directory.statements_for(f"SELECT 1 FROM {name}")][-1] == name
+
+
+def test_every_declared_query_holds_to_the_rules_and_reads_declared_tables() -> None:
+    directory = TableDirectory(Settings())
+    specs = load_specs(ROOT / "flink_sql" / "queries")
+    assert [spec.name for spec in specs] == ["revenue_per_zone", "revenue_per_zone_iceberg"]
+    for spec in specs:
+        assert [problem.code for problem in check_sql(spec.query, purpose="persistent", mode=spec.mode)] == []
+        assert [item.name for item in directory.statements_for(spec.query)] == ["taxi_raw", "taxi_pickups"]
+        assert spec.description
