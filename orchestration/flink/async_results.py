@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Self
 
-from orchestration.flink.results import TO_LIST_ROWS, Change, Column, End, RowStream, too_large
+from orchestration.flink.results import End, RowStream
+from orchestration.flink.rows import TO_LIST_ROWS, Change, Column, too_large
 
 _ROWS_IN_A_ROW = 256
 """Rows that are there already are handed out without a pause; after so many, other tasks get a turn."""

@@ -23,7 +23,8 @@ from typing import Literal, TypeAlias, get_args
 import orjson
 
 from orchestration.flink.async_results import AsyncRowStream
-from orchestration.flink.results import Change, Column, End, Row, RowStream
+from orchestration.flink.results import End, RowStream
+from orchestration.flink.rows import Change, Column, Row
 
 Encoding = Literal["array", "object", "changelog", "fold"]
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)

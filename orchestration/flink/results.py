@@ -15,10 +15,11 @@ from typing import Self
 from orchestration.errors import FlinkError, JobTimeoutError, MillraceError
 from orchestration.flink.feed import NO_LIMITS, EndReason, Feed, Limits, OnClosed, ready_timeout_error, slots_text
 from orchestration.flink.gateway import GatewayClient
-from orchestration.flink.models import ColumnInfo, ResultPage, RowData
+from orchestration.flink.models import ResultPage, RowData
 from orchestration.flink.pages import NORMAL_TIMING, Pages, Timing, is_last, shorten_sql
 from orchestration.flink.rest import FlinkRest
-from orchestration.flink.types import Convert, column_converter, type_text
+from orchestration.flink.rows import TO_LIST_ROWS, Change, Column, Row, columns_of, read_change, too_large
+from orchestration.flink.types import Convert, column_converter
 from orchestration.waiting import WaitTimeoutError
 
 __all__ = [
@@ -37,8 +38,6 @@ __all__ = [
     "shorten_sql",
 ]
 
-Row = tuple[object, ...]
-
 QUERY_DEFAULTS: Mapping[str, str] = {
     "execution.checkpointing.mode": "AT_LEAST_ONCE",
     "execution.checkpointing.interval": "365 d",
@@ -51,33 +50,10 @@ QUERY_DEFAULTS: Mapping[str, str] = {
 With checkpoints of mode exactly-once, Flink hands rows out only when a checkpoint is complete
 (CheckpointedCollectResultBuffer): at an interval of 10 s the first row takes 10 s. They cannot be switched off for one
 statement, so they are put far apart, and kept in memory, since a folder would stay behind for each query. Without
-restarts a query that fails says so at once; a restarted one would give its rows again.
+restarts a query that fails says so at once; a restarted one would give its rows again. One slot is enough to show rows.
 """
 
-TO_LIST_ROWS = 100_000
 _CLOSE_S = 5.0
-
-
-@dataclass(frozen=True)
-class Column:
-    """Name and Flink type of a result column."""
-
-    name: str
-    type: str
-    is_nullable: bool
-
-
-@dataclass(frozen=True)
-class Change:
-    """One record of a result.
-
-    Args:
-        kind: INSERT, UPDATE_BEFORE, UPDATE_AFTER or DELETE. The first record of a row may be an UPDATE_AFTER.
-        values: one Python value a column (see orchestration.flink.types).
-    """
-
-    kind: str
-    values: Row
 
 
 @dataclass(frozen=True)
@@ -135,7 +111,7 @@ class Result:
     def columns(self) -> tuple[Column, ...]:
         """Columns in order."""
         self.wait_ready()
-        return _columns(self.pages.columns)
+        return columns_of(self.pages.columns)
 
     @property
     def job_id(self) -> str | None:
@@ -162,7 +138,7 @@ class Result:
         try:
             while page is not None:
                 for data in page.results.data:
-                    yield self._insert(_change(converters, data))
+                    yield self._insert(read_change(converters, data))
                 page = None if is_last(page) else self._after(page)
         finally:
             self._page = ResultPage(resultType="EOS")  # let the last page go
@@ -260,7 +236,7 @@ class RowStream:
     def columns(self) -> tuple[Column, ...]:
         """Columns in order; waits for the first page and raises as iterating does."""
         self._feed.wait_ready()
-        return _columns(self._feed.pages.columns)
+        return columns_of(self._feed.pages.columns)
 
     @property
     def job_id(self) -> str | None:
@@ -361,7 +337,7 @@ class RowStream:
         data = self._page[self._position]
         self._position += 1
         try:
-            change = _change(self._converters, data)
+            change = read_change(self._converters, data)
         except FlinkError as error:
             self._is_over = True
             self._feed.fail(error)
@@ -403,21 +379,3 @@ class RowStream:
 def _abandon(feed: Feed, pid: int) -> None:
     if pid == os.getpid():
         feed.stop("cancelled")
-
-
-def _columns(infos: tuple[ColumnInfo, ...]) -> tuple[Column, ...]:
-    return tuple(Column(info.name, type_text(info.type), info.type.nullable) for info in infos)
-
-
-def _change(converters: list[Convert], data: RowData) -> Change:
-    values = zip(converters, data.fields, strict=True)
-    return Change(data.kind, tuple(convert(value) for convert, value in values))
-
-
-def too_large(sql: str, cap: int) -> FlinkError:
-    """Return the error for a result that does not fit into a list."""
-    return FlinkError(
-        f"the query gives more than {cap} rows: {shorten_sql(sql)}",
-        hint="add a LIMIT, or read it row by row",
-        context={"code": "result_too_large"},
-    )
