@@ -130,6 +130,12 @@ class QueryOperations:
 
         return delete(self._engine, ref, drop_sink=drop_sink, drop_data=drop_data, force=force, on_progress=on_progress)
 
+    def wait_finished(self, ref: str, *, timeout_s: float = 1800.0) -> StopResult:
+        """Wait for the end of a bounded query; see `queries.lifecycle.wait_finished`."""
+        from orchestration.flink.queries.lifecycle import wait_finished
+
+        return wait_finished(self._engine, ref, timeout_s=timeout_s)
+
     def savepoint(
         self, ref: str, *, savepoint_dir: str | None = None, timeout_s: float | None = None
     ) -> SavepointResult:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from orchestration.errors import ConflictError, FlinkError, UnreachableError
 from orchestration.flink.failures import JobNotFoundError
 from orchestration.flink.queries.record import QueryRecord
-from orchestration.flink.queries.restore import CHECKPOINT_DIR_KEYS, RestorePoint, find_restore_point
+from orchestration.flink.queries.restore import CHECKPOINT_DIR_KEYS, RestorePoint, find_restore_point, local_path
 from orchestration.flink.rest import FlinkRest
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def saved_restore_point(rest: FlinkRest, record: QueryRecord) -> RestorePoint | 
     if "iceberg" not in (record.connector or ""):
         return saved
     newest = newest_restore_point(rest, record)
-    if newest is None or newest.path == saved.path:
+    if newest is None or (local_path(newest.path) or newest.path) == (local_path(saved.path) or saved.path):
         return saved
     # The table remembers the highest checkpoint that a job committed (`flink.max-committed-checkpoint-id`), and
     # Iceberg's committer skips later commits whose number is not above it. A job that goes back counts on from there.

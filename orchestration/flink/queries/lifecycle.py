@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Literal
 
 from orchestration.errors import ConflictError, InputError
+from orchestration.flink.jobs import job_failure, wait_for_end
 from orchestration.flink.queries.checkpoints import newest_restore_point, saved_restore_point, savepoint_target
 from orchestration.flink.queries.delete import delete_query
 from orchestration.flink.queries.deploy import check_spec, deploy, run
@@ -25,6 +26,7 @@ from orchestration.flink.queries.outcome import (
 from orchestration.flink.queries.record import QueryRecord, StopMode
 from orchestration.flink.queries.restore import RestorePoint
 from orchestration.flink.queries.start import StartOptions
+from orchestration.flink.queries.states import QueryState
 from orchestration.flink.queries.stop import OnFailure, stop_record
 from orchestration.flink.queries.upgrade import stop_for_start, upgrade_record
 from orchestration.flink.queries.watch import StartRules
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from orchestration.flink.engine import SqlEngine
     from orchestration.flink.queries.spec import QuerySpec
 
-__all__ = ["RestartFrom", "StopMode", "delete", "restart", "savepoint", "stop", "upgrade"]
+__all__ = ["RestartFrom", "StopMode", "delete", "restart", "savepoint", "stop", "upgrade", "wait_finished"]
 
 RestartFrom = Literal["savepoint", "latest_checkpoint", "fresh"]
 
@@ -204,6 +206,23 @@ def delete(
     """
     steps = Steps(on_progress)
     return delete_query(engine, ref, steps, with_sink=drop_sink, with_data=drop_data, force=force)
+
+
+def wait_finished(engine: SqlEngine, ref: str, *, timeout_s: float = 1800.0) -> StopResult:
+    """Wait until the job of a bounded query is over, and return the query as FINISHED.
+
+    Raises:
+        JobFailedError: the job FAILED or was canceled; carries the root cause.
+        JobTimeoutError: it still runs after `timeout_s`; it goes on.
+        NotFoundError, InputError: as `stop`.
+    """
+    record = find_query(engine, ref)
+    if record.state is not QueryState.FINISHED:
+        detail = wait_for_end(engine.rest, record.job_id or "", timeout_s=timeout_s)
+        record, _ = stop_record(engine, engine.registry.require(record.id), None, Steps(), desired=record.desired)
+        if detail.state != "FINISHED":
+            raise job_failure(engine.rest, detail)
+    return StopResult(record.id, record.name, record.job_id, record.state.value, changed=False)
 
 
 def savepoint(

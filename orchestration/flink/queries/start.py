@@ -7,7 +7,7 @@ the cluster for that very job.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +155,8 @@ class _Start:
 
     def watch(self) -> str:
         """Wait until the job runs steadily, and has a checkpoint if one is asked for; returns its state."""
-        rest, rules = self._engine.rest, self._options.rules
+        is_streaming = self._plan.spec.mode == "streaming"
+        rest, rules = self._engine.rest, replace(self._options.rules, all_vertices=is_streaming)
         said: set[str] = set()
 
         def tell(look: Look) -> None:

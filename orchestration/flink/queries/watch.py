@@ -37,11 +37,13 @@ class StartRules:
         stable_for_s: how long all vertices must run without a new failure.
         timeout_s: until then.
         tolerate_restarts: failures that are forgiven, for sources that come up late.
+        all_vertices: False for batch jobs, whose later stages wait for the earlier ones.
     """
 
     stable_for_s: float = 3.0
     timeout_s: float = 120.0
     tolerate_restarts: int = 0
+    all_vertices: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,10 @@ class Look:
     vertices: tuple[str, ...]
     failures: int
 
-    @property
-    def is_up(self) -> bool:
-        """Whether every vertex runs."""
-        return self.state == "RUNNING" and bool(self.vertices) and all(status in _STARTED for status in self.vertices)
+    def is_up(self, *, all_vertices: bool) -> bool:
+        """Whether every vertex runs, or at least one."""
+        running = [status in _STARTED for status in self.vertices]
+        return self.state == "RUNNING" and any(running) and (all(running) or not all_vertices)
 
     def __str__(self) -> str:
         running = sum(status in _STARTED for status in self.vertices)
@@ -90,7 +92,7 @@ def judge(look: Look, before: Quiet, rules: StartRules) -> tuple[Verdict, Quiet]
             return "failed", before
         case _ if look.failures > rules.tolerate_restarts:
             return "failed", before
-        case _ if not look.is_up:
+        case _ if not look.is_up(all_vertices=rules.all_vertices):
             return "starting", Quiet(None, look.failures)
         case _:
             is_same = before.since_s is not None and before.failures == look.failures

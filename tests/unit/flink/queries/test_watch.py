@@ -60,6 +60,12 @@ def test_a_forgiven_restart_starts_the_quiet_time_again() -> None:
     assert judge(look("RUNNING", *UP, at_s=17, failures=2), quiet, rules)[0] == "failed"
 
 
+def test_a_batch_job_runs_when_its_first_stage_does() -> None:
+    rules = StartRules(stable_for_s=3, all_vertices=False)
+    assert judge(look("RUNNING", "RUNNING", "CREATED", at_s=13), Quiet(10), rules)[0] == "steady"
+    assert judge(look("RUNNING", "CREATED", "CREATED", at_s=13), Quiet(10), rules)[0] == "starting"
+
+
 def watch(flink: FakeFlink, rules: StartRules = RULES) -> str:
     poll = Backoff(first_s=0.5, most_s=0.5)
     patience = Patience(poll=poll, sleep=flink.clock.sleep, clock=flink.clock.time)
