@@ -104,6 +104,13 @@ def test_a_running_job_with_a_fresh_checkpoint_is_healthy() -> None:
             id="old checkpoint",
         ),
         pytest.param(
+            {"checkpoints": checkpoints((7, 181.0)), "checkpoint_interval_s": 60},
+            "checkpoint_age",
+            "degraded",
+            "the last checkpoint is 181 s old, they are due every 60 s",
+            id="old checkpoint of a long interval",
+        ),
+        pytest.param(
             {"checkpoints": checkpoints(None), "running_since": ago(31)},
             "checkpoint_age",
             "degraded",
@@ -139,6 +146,7 @@ def test_each_trouble_is_named_with_its_numbers(changes: dict[str, Any], code: s
         pytest.param({"state": "INITIALIZING", "started_at": ago(120)}, id="starts"),
         pytest.param({"failures": (ago(1), ago(2), ago(3), ago(600))}, id="as many restarts as are borne"),
         pytest.param({"checkpoints": checkpoints((7, 30.0))}, id="checkpoint exactly at its limit"),
+        pytest.param({"checkpoints": checkpoints((7, 30.0)), "checkpoint_interval_s": 1}, id="one that is slow"),
         pytest.param(
             {"checkpoints": checkpoints((7, 300.0)), "running_since": ago(20)}, id="the outage made it old, not the job"
         ),
