@@ -160,7 +160,7 @@ class SqlEngine(QueryOperations):
         self._probe.require_cluster()
         kind = classify(sql)
         if kind is StatementKind.QUERY:
-            config = QUERY_DEFAULTS | config
+            config = {**QUERY_DEFAULTS, **config}
         spec = SessionSpec(mode=mode, init=self._declarations(sql, mode))
         if kind.only_reads:
             return self._runner.in_pool(sql, config, spec, kind, limits)
@@ -331,6 +331,10 @@ class SqlEngine(QueryOperations):
 
     def _declarations(self, sql: str, mode: Mode) -> tuple[str, ...]:
         return tuple(table.ddl for table in self.tables.statements_for(sql, mode=mode))
+
+    def forget_sinks(self) -> None:
+        """Have the next statement read anew which tables persistent queries write: one of them was just changed."""
+        self._sinks = (-math.inf, {})
 
     def _live_sinks(self) -> Mapping[str, str]:
         """Return the tables that persistent queries write, by name. Without a registry that answers there are none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import math
 import os
 import threading
 import time
@@ -16,8 +16,6 @@ from orchestration.flink.failures import OverloadedError
 from orchestration.flink.gateway import GatewayClient
 from orchestration.flink.pages import NORMAL_TIMING, Timing
 from orchestration.flink.session import Session, SessionSpec, close_sessions, open_spec
-
-_log = logging.getLogger(__name__)
 
 _LOOK_S = 0.5
 """How often to try again when the gateway has no room: its sessions also end without our doing."""
@@ -91,6 +89,10 @@ class SessionPool:
         self._idle: list[tuple[Hashable, Session, float]] = []  # oldest first
         self._open: Counter[Hashable] = Counter()
         self._busy: dict[Session, Hashable] = {}
+        # How many sessions the gateway takes; None: not known yet. It lets more in when they come at the same moment,
+        # so the first one is opened alone.
+        self._room: float | None = None
+        self._is_first = True
         self._sweeper: threading.Timer | None = None
 
     @contextmanager
@@ -117,11 +119,11 @@ class SessionPool:
         deadline = time.monotonic() + self._wait_s
         is_full = False
         while True:
-            session = self._reserve(key, deadline, is_full=is_full)
+            session, victim = self._reserve(key, deadline, is_full=is_full)
             if session is not None:
                 return Lease(session, self, key)
             try:
-                return Lease(self._open_one(spec, key), self, key)
+                return Lease(self._open_one(spec, key, victim), self, key)
             except FlinkError as error:
                 if error.code != "session_limit":
                     raise
@@ -151,8 +153,12 @@ class SessionPool:
 
     # --- taking -------------------------------------------------------------------------------------------------------
 
-    def _reserve(self, key: Hashable, deadline: float, *, is_full: bool) -> Session | None:
-        """Return an idle session, or None when the caller may open one (a place is kept for it)."""
+    def _reserve(self, key: Hashable, deadline: float, *, is_full: bool) -> tuple[Session | None, Session | None]:
+        """Return an idle session; or None when the caller may open one, and the session to close before that.
+
+        Args:
+            is_full: the gateway has just refused a session.
+        """
         with self._changed:
             while True:
                 if self._is_closed:
@@ -160,11 +166,16 @@ class SessionPool:
                 session = self._take_idle(key)
                 if session is not None:
                     self._busy[session] = key
-                    return session
+                    return session, None
                 left_s = deadline - time.monotonic()
-                if self._open[key] < self._max_sessions and not is_full:
-                    self._open[key] += 1
-                    return None
+                is_known = self._room is not None or self._is_first
+                if not is_full and is_known and self._open[key] < self._max_sessions:
+                    has_room = self._open.total() < (self._room or 1)
+                    victim = None if has_room else self._pop_oldest()
+                    if has_room or victim is not None:
+                        self._open[key] += 1
+                        self._is_first = False
+                        return None, victim
                 if left_s <= 0:
                     raise self._overloaded(key, f"{self._open[key]} sessions are in use")
                 self._changed.wait(min(left_s, _LOOK_S) if is_full else left_s)
@@ -179,7 +190,9 @@ class SessionPool:
                 return session
         return None
 
-    def _open_one(self, spec: SessionSpec, key: Hashable) -> Session:
+    def _open_one(self, spec: SessionSpec, key: Hashable, victim: Session | None) -> Session:
+        if victim is not None:
+            victim.close()
         started = time.monotonic()
         try:
             session = open_spec(self._gateway, spec, self._timing)
@@ -188,6 +201,8 @@ class SessionPool:
             raise
         with self._changed:
             self._busy[session] = key
+            self._room = session.max_sessions or math.inf
+            self._changed.notify_all()
         if self._on_opened is not None:
             self._on_opened(time.monotonic() - started)
         return session
@@ -195,12 +210,19 @@ class SessionPool:
     def _make_room(self) -> bool:
         """Close the idle session that was used longest ago; False when there is none."""
         with self._changed:
-            if not self._idle:
-                return False
-            key, session, _ = self._idle.pop(0)
-        session.close()
-        self._give_up_place(key)
-        return True
+            session = self._pop_oldest()
+            self._changed.notify_all()
+        if session is not None:
+            session.close()
+        return session is not None
+
+    def _pop_oldest(self) -> Session | None:
+        """Take the session that idles longest out of the account; the caller closes it."""
+        if not self._idle:
+            return None
+        key, session, _ = self._idle.pop(0)
+        self._forget_place(key)
+        return session
 
     def _overloaded(self, key: Hashable, what: str) -> OverloadedError:
         return OverloadedError(
@@ -236,10 +258,14 @@ class SessionPool:
 
     def _give_up_place(self, key: Hashable) -> None:
         with self._changed:
-            self._open[key] -= 1
-            if self._open[key] <= 0:
-                del self._open[key]
+            self._forget_place(key)
             self._changed.notify_all()
+
+    def _forget_place(self, key: Hashable) -> None:
+        self._open[key] -= 1
+        if self._open[key] <= 0:
+            del self._open[key]
+        self._is_first = self._room is None
 
     def _sweep_later(self) -> None:
         if self._sweeper is None and self._idle:

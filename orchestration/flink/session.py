@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 Mode = Literal["batch", "streaming"]
 RUNTIME_MODE = "execution.runtime-mode"
 IDLE_TIMEOUT = "sql-gateway.session.idle-timeout"
+MAX_SESSIONS = "sql-gateway.session.max-num"
 EXIT_S = 5.0
 """How long the end of the process may take for closing sessions; the gateway expires what is left."""
 
@@ -85,7 +86,15 @@ def _makes(sql: str, catalog: str | None) -> bool:
 
 
 class Session:
-    """An open session. Context manager; one statement at a time, so one session a thread."""
+    """An open session. Context manager; one statement at a time, so one session a thread.
+
+    Args:
+        settings: what it was opened with.
+        effective: its whole configuration, as the gateway tells it.
+
+    Attributes:
+        max_sessions: how many sessions the gateway takes; None when it does not say.
+    """
 
     def __init__(
         self,
@@ -95,13 +104,14 @@ class Session:
         timing: Timing,
         *,
         settings: Mapping[str, str] | None = None,
-        heartbeat_s: float | None = None,
+        effective: Mapping[str, str] | None = None,
     ) -> None:
         self.handle = handle
         self.mode: Mode = mode
+        self.max_sessions = _number((effective or {}).get(MAX_SESSIONS, ""))
         self._gateway, self._timing, self._settings = gateway, timing, {**(settings or {}), RUNTIME_MODE: mode}
         self._pid, self._is_closed = os.getpid(), False
-        self._heartbeat = Heartbeat(gateway, handle, timing.heartbeat_s if heartbeat_s is None else heartbeat_s)
+        self._heartbeat = Heartbeat(gateway, handle, _heartbeat_s(timing, effective or {}))
         _open_sessions.add(self)
 
     def __enter__(self) -> Self:
@@ -271,7 +281,7 @@ def open_session(
     except BaseException:
         gateway.close_session(handle)
         raise
-    session = Session(gateway, handle, mode, timing, settings=settings, heartbeat_s=_heartbeat_s(timing, effective))
+    session = Session(gateway, handle, mode, timing, settings=settings, effective=effective)
     try:
         actual = effective.get(RUNTIME_MODE, "").lower()
         if actual != mode:
@@ -305,6 +315,10 @@ def _heartbeat_s(timing: Timing, effective: Mapping[str, str]) -> float:
     except ValueError:  # not told, or in a form of a newer Flink
         return timing.heartbeat_s
     return min(timing.heartbeat_s, idle_s / 3) if idle_s else timing.heartbeat_s  # 0: sessions never expire
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and int(text) > 0 else None
 
 
 def _check_properties(mode: Mode, properties: Mapping[str, object]) -> dict[str, str]:

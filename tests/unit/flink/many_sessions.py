@@ -32,6 +32,7 @@ class ManySessions:
 
     max_sessions: int = 100
     idle_timeout: str = "30 min"
+    told_max: str = ""
     sessions: dict[str, FakeSession] = field(default_factory=dict)
     open: set[str] = field(default_factory=set)
     closed: list[str] = field(default_factory=list)
@@ -88,7 +89,8 @@ class ManySessions:
     def _in_session(self, method: str, session: FakeSession, rest: list[str], body: dict[str, str]) -> httpx.Response:
         match method, rest:
             case "GET", []:
-                config = {**session.properties, "sql-gateway.session.idle-timeout": self.idle_timeout}
+                own = {"idle-timeout": self.idle_timeout, "max-num": self.told_max}
+                config = session.properties | {f"sql-gateway.session.{key}": value for key, value in own.items()}
                 return httpx.Response(200, json={"properties": config})
             case "DELETE", []:
                 with self._lock:

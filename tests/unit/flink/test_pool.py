@@ -98,6 +98,19 @@ def test_a_gateway_with_less_room_than_the_pool_is_no_error(make: Make, gateway:
     assert gateway.most_open == 3
 
 
+def test_a_limit_that_the_gateway_tells_is_kept_although_it_lets_more_in(make: Make, gateway: ManySessions) -> None:
+    gateway.told_max = "2"
+    pool = make(max_sessions=4)
+
+    def work(number: int) -> None:
+        with pool.session((STREAMING, BATCH)[number % 2]) as session:
+            session.execute(f"SELECT {number}").close()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(work, range(40)))
+    assert gateway.most_open <= 2
+
+
 def test_an_idle_session_of_another_kind_makes_room(make: Make, gateway: ManySessions) -> None:
     gateway.max_sessions = 1
     pool = make()
