@@ -104,6 +104,9 @@ _FIRST_WORD = {
     "STOP": StatementKind.JOB,
     "BEGIN": StatementKind.STATEMENT_SET,
 }
+FIRST_WORDS = (*_FIRST_WORD, "CREATE", "REPLACE", "EXECUTE")
+"""What statements start with."""
+
 _EXECUTE = {"STATEMENT": StatementKind.STATEMENT_SET, "PLAN": StatementKind.DML}
 
 

@@ -10,11 +10,13 @@ import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import islice
 from typing import TypeVar
 
 from orchestration.errors import MillraceError, StatementError
 from orchestration.flink.kinds import (
+    FIRST_WORDS,
     Setting,
     StatementFamily,
     StatementKind,
@@ -83,24 +85,36 @@ def locate_error(error: _ErrorT, statement: Statement) -> _ErrorT:
     """Return the same error with each "line 1, column 15" of its texts as the position in the statement's script.
 
     The first one is in the context too, as `line` and `column`. A position that the statement does not have (Flink
-    counts inside a view's stored query) stays as it is.
+    counts inside a view's stored query) stays as it is. Of a text that is no statement at all Flink names neither the
+    position nor the word, so its start and the likely word are added.
     """
     places: list[tuple[int, int]] = []
 
-    def place(match: re.Match[str]) -> str:
-        found = statement.locate(int(match[1]), int(match[2]))
+    def place(line: str, column: str) -> str:
+        found = statement.locate(int(line), int(column))
         if found is None:
-            return match[0]
+            return f"line {line}, column {column}"
         places.append(found)
         return f"line {found[0]}, column {found[1]}"
 
     located = copy.copy(error)
-    located.message = _POSITION.sub(place, error.message)
+    located.message = _POSITION.sub(lambda match: place(match[1], match[2]), error.message)
     located.args = (located.message,)
+    line, column = error.context.get("line"), error.context.get("column")
+    if not places and line and column:
+        place(line, column)
+    if not places and error.code == "sql_parse_error" and statement.kind is StatementKind.OTHER:
+        places.append((statement.line, statement.column))
+        located.hint = error.hint or _likely_word(statement.text)
     if places:
-        line, column = places[0]
-        located.context = {**error.context, "line": str(line), "column": str(column)}
+        located.context = {**error.context, "line": str(places[0][0]), "column": str(places[0][1])}
     return located
+
+
+def _likely_word(sql: str) -> str:
+    first = significant(tokenize(sql))[0].text
+    close = get_close_matches(first.upper(), FIRST_WORDS, n=1)
+    return f"no statement starts with {first!r}" + (f"; did you mean {close[0]}?" if close else "")
 
 
 def split_script(text: str) -> list[Statement]:

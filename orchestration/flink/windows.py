@@ -12,7 +12,7 @@ https://nightlies.apache.org/flink/flink-docs-stable/docs/dev/table/sql/queries/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Literal, Protocol
 
@@ -181,24 +181,29 @@ class Describes(Protocol):
         ...
 
 
-def require_time_attribute(session: Describes, source: str, time_col: str) -> None:
-    """Ask Flink whether a column of a table or view is a time attribute, by DESCRIBE; no job is started.
+def require_time_attribute(session: Describes, source: str, time_col: str, mode: Mode = "streaming") -> None:
+    """Ask Flink whether windows can be made over a column of a table or view, by DESCRIBE; no job is started.
+
+    In streaming mode that is a time attribute: event time (a watermark) or processing time. Batch mode knows no time
+    attributes, and takes any TIMESTAMP.
 
     Raises:
-        InputError: there is no such column, or it is neither event time (a watermark) nor processing time.
+        InputError: there is no such column, or it is of another type.
         StatementError: there is no such table.
     """
-    columns = [(str(row[0]), str(row[1])) for row in session.execute(f"DESCRIBE {_table(source)}").fetch_all()]
-    _check_time_column(source, time_col, columns)
-
-
-def _check_time_column(source: str, time_col: str, columns: Iterable[tuple[str, str]]) -> None:
-    types = dict(columns)
+    rows = session.execute(f"DESCRIBE {_table(source)}").fetch_all()
+    types = {str(row[0]): str(row[1]) for row in rows}
     if time_col not in types:
         raise _refused(f"{source} has no column {time_col}", f"it has {', '.join(types)}")
-    if not types[time_col].endswith(("*ROWTIME*", "*PROCTIME*")):
-        attributes = [name for name, type_ in types.items() if type_.endswith(("*ROWTIME*", "*PROCTIME*"))]
-        raise _refused(
-            f"column {time_col} of {source} is {types[time_col]}, not a time attribute",
-            f"use {' or '.join(attributes)}" if attributes else "declare a WATERMARK for it in the table's DDL",
-        )
+    if _is_time(types[time_col], mode):
+        return
+    others = [name for name, type_ in types.items() if _is_time(type_, mode)]
+    wanted = "TIMESTAMP" if mode == "batch" else "time attribute"
+    raise _refused(
+        f"column {time_col} of {source} is {types[time_col]}, not a {wanted}",
+        f"use {' or '.join(others)}" if others else "declare a WATERMARK for it in the table's DDL",
+    )
+
+
+def _is_time(type_: str, mode: Mode) -> bool:
+    return type_.endswith(("*ROWTIME*", "*PROCTIME*")) or (mode == "batch" and type_.startswith("TIMESTAMP"))

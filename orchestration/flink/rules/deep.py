@@ -13,6 +13,7 @@ _EXPLAINED = (
     StatementKind.INSERT,
     StatementKind.STATEMENT_SET,
     StatementKind.CREATE_AS,
+    StatementKind.OTHER,  # no statement at all: the parser says why
 )
 _CHANGES_SESSION = (
     StatementKind.CREATE_AS,
@@ -89,6 +90,8 @@ def _explain(statement: Statement) -> Statement:
 
 def _refusal(error: StatementError, statement: Statement) -> Problem:
     located = locate_error(error, _explain(statement))
+    if "line" not in located.context:
+        located = locate_error(error, statement)
     line = int(located.context.get("line", statement.line))
     column = int(located.context.get("column", statement.column))
     return Problem(located.code, "error", located.message, located.hint, line, column)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+import httpx
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration.errors import ConfigError, FlinkError, SqlRefusedError, StatementError
+from orchestration.flink.engine import open_engine
 from orchestration.flink.rules.problem import Permission, Problem, Purpose
 from orchestration.flink.session import Mode
 from orchestration.flink.validate import (
@@ -22,6 +24,7 @@ from orchestration.flink.validate import (
     refuse_errors,
     require_valid,
 )
+from orchestration.settings import load_settings
 
 
 def found(sql: str, **how: object) -> list[str]:
@@ -371,6 +374,27 @@ def test_only_errors_are_refused() -> None:
     refuse_errors([Problem("V11", "warning", "x")])
     with pytest.raises(SqlRefusedError, match="V15"):
         refuse_errors([Problem("V11", "warning", "x"), Problem("V15", "error", "y")])
+
+
+@pytest.mark.parametrize(
+    ("sql", "rule"),
+    [("SELECT * FROM orders EMIT CHANGES", "V03"), ("SELECT 1; SELECT 2", "V02"), ("DROP TABLE orders", "V05")],
+)
+def test_what_is_refused_makes_no_request(sql: str, rule: str) -> None:
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(500)
+
+    transport = httpx.MockTransport(answer)
+    with (
+        open_engine(load_settings(environ={}), transport=transport) as engine,
+        pytest.raises(SqlRefusedError) as caught,
+    ):
+        engine.execute(sql)
+    assert (caught.value.context["rule"], caught.value.exit_code) == (rule, 2)
+    assert requests == []
 
 
 @dataclass

@@ -200,6 +200,13 @@ def test_another_column_is_refused_and_the_right_ones_are_named() -> None:
     assert caught.value.hint == "use ts or seen"
 
 
+def test_in_batch_mode_any_timestamp_will_do() -> None:
+    require_time_attribute(ORDERS, "orders", "plain", "batch")
+    with pytest.raises(InputError) as caught:
+        require_time_attribute(ORDERS, "orders", "amount", "batch")
+    assert caught.value.message == "column amount of orders is DECIMAL(10, 2), not a TIMESTAMP"
+
+
 def test_a_table_without_time_needs_a_watermark() -> None:
     with pytest.raises(InputError) as caught:
         require_time_attribute(FakeDescribe([("plain", "TIMESTAMP(3)")]), "orders", "plain")

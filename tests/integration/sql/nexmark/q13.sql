@@ -1,7 +1,7 @@
 -- Nexmark q13: each bid with a value looked up by its auction.
 -- Reads: bid, side_input. Writes: nexmark_q13 (blackhole). Grain: one row a bid.
--- The benchmark looks rows up in a file by processing time; see the module docstring of test_nexmark.py. Here a bounded,
--- versioned table is joined by event time: the same rows, because the side input never changes.
+-- The benchmark looks rows up in a file by processing time; see the module docstring of test_nexmark.py. Here a
+-- bounded, versioned table is joined by event time: the same rows, because the side input never changes.
 
 CREATE TEMPORARY TABLE side_input (
     key BIGINT,
