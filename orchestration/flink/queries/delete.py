@@ -55,6 +55,7 @@ def delete_query(
         for table in lasting:
             steps.warn(f"table {table} was kept: dropping it deletes its rows; delete with drop_data to do that")
     record = engine.registry.update(record, event="deleted", state=QueryState.DELETED)
+    engine.forget_sinks()
     return DeleteResult(record.id, record.name, True, tuple(dropped), tuple(steps.warnings), dict(steps.timings))
 
 

@@ -116,7 +116,10 @@ def run(
             else:
                 changes = next_submission(record, spec, restore) | fields
                 stored = engine.registry.update(record, event="deploy", **changes)
-        started = start_job(engine, session, stored, plan, restore, options, steps)
+        try:
+            started = start_job(engine, session, stored, plan, restore, options, steps)
+        finally:
+            engine.forget_sinks()
     return deploy_result(engine, started, steps, restore=restore)
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from orchestration.errors import SqlRefusedError
+from orchestration.flink.ddl import read_head
 from orchestration.flink.queries.durations import format_duration
 from orchestration.flink.queries.inserts import Insert, job_statement, parse_inserts
 from orchestration.flink.queries.names import sink_table_name
@@ -15,6 +16,7 @@ from orchestration.flink.queries.outcome import Steps
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.schema import QuerySchema, describe_query
+from orchestration.flink.script import split_script
 from orchestration.flink.session import SessionSpec
 from orchestration.flink.sinks import SinkPlan, compare_columns, plan_sink, table_exists
 from orchestration.flink.tokens import tokenize
@@ -194,12 +196,22 @@ def _plan_branch(
         return Branch(insert, schema, table, sink.table, sink, is_remade=True)
     for ddl in engine.tables.statements_for(sink.table, mode=spec.mode):
         session.execute(ddl.ddl).close()
+    if is_ours and sink.is_in_session:
+        _declare_as_it_was(session, record, table)
     if not table_exists(session, sink.table):
         return Branch(insert, schema, table, sink.table, sink, is_new=True)
     _refuse_differences(session, sink, schema, spec)
     if not is_ours:
         return Branch(insert, schema, table, sink.table)
     return Branch(insert, schema, table, sink.table, sink, is_remade=sink.is_in_session)
+
+
+def _declare_as_it_was(session: LogicalSession, record: QueryRecord, table: tuple[str, ...]) -> None:
+    """Declare a sink as the query's last deploy did, to compare its columns; masked secrets do not matter for that."""
+    for statement in split_script(record.ddl or ""):
+        head = read_head(statement.text)
+        if head is not None and full_path(head.path) == table:
+            session.execute(statement.text).close()
 
 
 def _is_foreign(session: LogicalSession, quoted: str, table: tuple[str, ...], record: QueryRecord) -> bool:
