@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _COLUMNS = ("name", "state", "desired", "uptime_s", "restarts", "last_checkpoint_at", "lag_records", "sink", "owner")
 _TITLES = ("name", "state", "desired", "uptime", "restarts", "last checkpoint", "lag", "sink", "owner")
 UNREACHABLE, FAILED = 5, 4
+SESSION_SCHEMA = "default_catalog.default_database"
+"""Flink's own; tables there are shown by their name alone."""
 
 
 def register(app: typer.Typer) -> None:
@@ -83,6 +85,7 @@ def _for_people(view: QueryView) -> dict[str, object]:
         "uptime_s": None if view.uptime_s is None else duration(view.uptime_s),
         "last_checkpoint_at": _ago(view.last_checkpoint_at),
         "lag_records": None if view.lag_records is None else number(view.lag_records),
+        "sink": view.sink.replace(f"{SESSION_SCHEMA}.", ""),
     }
 
 

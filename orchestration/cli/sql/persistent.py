@@ -42,6 +42,9 @@ NonRestored = Annotated[
     bool, typer.Option("--allow-non-restored-state", help="Drop state that the new SQL has no operator for.")
 ]
 
+_TOLD_S = 0.05
+"""Steps that took less are not told to people."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -209,6 +212,6 @@ def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
         ("changes", record["changelog"]),
         ("key", ", ".join(record["key_columns"])),
         ("restored from", record["restored_from"]),
-        ("took", ", ".join(f"{step} {duration(seconds)}" for step, seconds in record["timings"].items())),
+        ("took", ", ".join(f"{step} {duration(s)}" for step, s in record["timings"].items() if s >= _TOLD_S)),
     ]
     return [(title, value) for title, value in found if value]
