@@ -7,8 +7,10 @@ nest, and the inside of a hint is SQL, so that a string in it may hold `*/`.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from orchestration.errors import StatementError
 
@@ -86,7 +88,15 @@ def string_value(token: Token) -> str | None:
 
 def position(text: str, offset: int) -> tuple[int, int]:
     """Return line and column of `offset` in `text`, counted from 1."""
-    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+    starts = _line_starts(text)
+    line = bisect_right(starts, offset)
+    return line, offset - starts[line - 1] + 1
+
+
+@lru_cache(maxsize=4)
+def _line_starts(text: str) -> list[int]:
+    """Return the offset of each line; kept, because a long script is asked for many positions."""
+    return [0, *(match.end() for match in re.finditer("\n", text))]
 
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
