@@ -16,7 +16,7 @@ _CLOCK_STEP_S = 5.0
 
 def this_process() -> str:
     """Return `host:pid:start` of this process; the start time tells a reused pid from the first."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_start_of(os.getpid()):.0f}"
+    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
 
 
 @cache
@@ -37,12 +37,16 @@ def is_at_work(holder: str | None, held_until: datetime | None, now: datetime) -
     if holder is None or held_until is None or held_until <= now:
         return False
     host, pid, start = holder.rsplit(":", 2)
-    return host != socket.gethostname() or abs(_start_of(int(pid)) - float(start)) < _CLOCK_STEP_S
+    if host != socket.gethostname():
+        return True
+    started = _start_of(int(pid))
+    return started is not None and abs(started - float(start)) < _CLOCK_STEP_S
 
 
-def _start_of(pid: int) -> float:
-    """Return when a process started, in epoch seconds; 0: there is none."""
+def _start_of(pid: int) -> float | None:
+    """Return when a process started, in epoch seconds; None: there is none, or it waits to be reaped."""
     try:
-        return psutil.Process(pid).create_time()
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.NoSuchProcess:
-        return 0.0
+        return None
