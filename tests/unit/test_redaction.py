@@ -226,6 +226,46 @@ def test_a_cut_text_shows_no_secret(value: str, end: int) -> None:
     assert PLANTED not in redact(text[: 13 + end])
 
 
+SECRET_OPTIONS = [
+    "password",
+    "properties.sasl.jaas.config",
+    "properties.ssl.keystore.password",
+    "s3.secret-access-key",
+    "s3.access-key",
+    "credential",
+    "oauth2-token",
+    "MY_API_KEY",
+    "connection.passphrase",
+]
+
+
+@given(st.sampled_from(SECRET_OPTIONS), VALUES, st.sampled_from([" = ", "=", "  =\n  "]))
+def test_a_ddl_shows_no_secret_option_and_keeps_the_others(key: str, value: str, equals: str) -> None:
+    secret = PLANTED + value + PLANTED
+    option = f"'{key}'{equals}{quoted(secret)}"
+    ddl = f"CREATE TABLE `t` (a INT) WITH (\n  'connector' = 'jdbc',\n  {option},\n  'topic' = 'x'\n)"
+    shown = redact(ddl)
+    assert PLANTED not in shown
+    assert "'connector' = 'jdbc'" in shown
+    assert shown.endswith("'topic' = 'x'\n)")
+
+
+@given(st.sampled_from(SECRET_OPTIONS), VALUES, st.integers(0, 200))
+def test_a_ddl_cut_anywhere_shows_no_secret(key: str, value: str, end: int) -> None:
+    ddl = f"CREATE TABLE t (a INT) WITH ('{key}' = {quoted(PLANTED + value + PLANTED)}, 'topic' = 'x')"
+    assert PLANTED not in redact(ddl[:end])
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="*"), min_size=6, max_size=30), VALUES)
+def test_a_remembered_secret_is_gone_from_any_statement(secret: str, around: str) -> None:
+    remember_secrets([secret])
+    assert quoted(secret)[1:-1] not in redact(f"{around}SELECT {quoted(secret)} AS a, '{secret}{around}'")
+
+
+def quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
 @given(st.text(max_size=200))
 def test_redaction_of_any_text_settles(text: str) -> None:
     assert isinstance(redact(text), str)

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration.errors import ConfigError
+from orchestration.flink.script import significant, split_script, string_value, tokenize
 from orchestration.sql import (
     check_identifier,
     options_clause,
@@ -92,3 +93,33 @@ def test_options_are_quoted_one_a_line() -> None:
 
 def test_no_options_are_an_empty_clause() -> None:
     assert options_clause({}) == ""
+
+
+@given(value=PRINTABLE, name=NAMES)
+def test_a_hostile_literal_and_name_stay_one_token_each_in_a_script(value: str, name: str) -> None:
+    sql = f"SELECT {quote_literal(value)} AS {quote_flink(name)} FROM {quote_flink(name)}"
+    parts = split_script(f"{sql};\n{sql}")
+    assert [part.text for part in parts] == [sql, sql]
+    tokens = significant(tokenize(sql))
+    assert [token.kind for token in tokens] == ["word", "string", "word", "quoted", "word", "quoted"]
+    assert (string_value(tokens[1]), tokens[3].name, tokens[5].name) == (value, name, name)
+
+
+@given(st.dictionaries(NAMES, PRINTABLE, max_size=6))
+def test_hostile_options_are_read_back_from_the_ddl(options: dict[str, str]) -> None:
+    ddl = f"CREATE TABLE t (a INT) WITH (\n{options_clause(options)}\n)"
+    assert [part.text for part in split_script(ddl)] == [ddl]
+    values = [value for token in tokenize(ddl) if (value := string_value(token)) is not None]
+    assert dict(zip(values[::2], values[1::2], strict=True)) == options
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x'); DROP TABLE t; --", "\\'", "/*", "--", "//", "`", "';`;/*+ OPTIONS('a'='b') */", "\u2028", "😀", "\ufeff"],
+)
+def test_hostile_values_do_not_end_their_literal(value: str) -> None:
+    sql = f"SELECT {quote_literal(value)}, 1; SELECT {quote_flink(value)}"
+    assert [part.text for part in split_script(sql)] == [
+        f"SELECT {quote_literal(value)}, 1",
+        f"SELECT {quote_flink(value)}",
+    ]
