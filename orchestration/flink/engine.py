@@ -23,7 +23,8 @@ from orchestration.flink.ddl import read_head
 from orchestration.flink.gateway import GatewayClient
 from orchestration.flink.kinds import StatementKind, classify
 from orchestration.flink.logical import LogicalSession
-from orchestration.flink.metrics import EngineMetrics
+from orchestration.flink.logs import configure_logs
+from orchestration.flink.metrics import ClusterFigures, EngineMetrics
 from orchestration.flink.models import ClusterOverview, GatewayInfo
 from orchestration.flink.operations import QueryOperations
 from orchestration.flink.pool import SessionPool
@@ -97,6 +98,8 @@ class SqlEngine(QueryOperations):
         self._sinks: tuple[float, dict[str, str]] = (-math.inf, {})
         self._pid, self._is_closed = os.getpid(), False
         self.metrics.watch_sessions(self._count_sessions)
+        self.metrics.watch_cluster(self._read_cluster)
+        configure_logs(settings)
         _open_engines.add(self)
 
     def __enter__(self) -> Self:
@@ -110,7 +113,9 @@ class SqlEngine(QueryOperations):
         """The persistent queries of this namespace; the database is opened at the first use."""
         from orchestration.flink.queries.registry import Registry
 
-        return Registry(self.settings.query_registry, self.settings.sql_engine_namespace)
+        longest_s = self.settings.sql_engine_start_timeout_s + self.settings.sql_engine_stop_timeout_s
+        url, namespace = self.settings.query_registry, self.settings.sql_engine_namespace
+        return Registry(url, namespace, lease_s=max(600.0, 2 * longest_s))
 
     @cached_property
     def profiles(self) -> Profiles:
@@ -349,6 +354,11 @@ class SqlEngine(QueryOperations):
             sinks = {head.path[-1]: text for head, text in made if head is not None and head.path}
             self._sinks = (time.monotonic(), sinks)
         return sinks
+
+    def _read_cluster(self) -> ClusterFigures:
+        from orchestration.flink.queries.look import read_cluster
+
+        return read_cluster(self.rest, self.list())
 
     def _count_sessions(self) -> Mapping[tuple[str, str], int]:
         own = Counter((mode, "busy") for session in list(self._sessions) for mode, _ in session.handles)

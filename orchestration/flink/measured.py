@@ -7,6 +7,7 @@ import weakref
 
 from orchestration.errors import MillraceError
 from orchestration.flink.feed import EndReason, Feed
+from orchestration.flink.logs import log_statement
 from orchestration.flink.metrics import EngineMetrics
 from orchestration.flink.rest import FlinkRest
 from orchestration.flink.results import Change, Limits, OnClosed, Result, RowStream
@@ -36,7 +37,10 @@ class MeasuredStream(RowStream):
         def closed(error: Exception | None) -> None:
             try:
                 stream = me()
-                _report(metrics, family, error, getattr(stream, "_feed", None))
+                # A thread that is done before its feed has a name was not stopped by anybody.
+                feed: Feed | None = getattr(stream, "_feed", None)
+                reason: EndReason | None = feed.reason if feed else "eos" if stream else "cancelled"
+                _report(metrics, family, error, reason, feed)
             finally:
                 on_closed(error)
 
@@ -72,14 +76,24 @@ class MeasuredStream(RowStream):
             self._metrics.rows(self._rows)
 
 
-def _report(metrics: EngineMetrics, family: str, error: Exception | None, feed: Feed | None) -> None:
-    """Count a statement whose operation is closed. Without a feed nobody reads it any more."""
-    reason: EndReason | None = "cancelled" if feed is None else feed.reason
-    if error is not None:
-        metrics.statement(family, "error", error.code if isinstance(error, MillraceError) else "internal")
-    else:
-        metrics.statement(family, "cancelled" if reason == "cancelled" else "ok")
+def _report(
+    metrics: EngineMetrics, family: str, error: Exception | None, reason: EndReason | None, feed: Feed | None
+) -> None:
+    """Count a statement whose operation is closed."""
+    code = error.code if isinstance(error, MillraceError) else "internal" if error is not None else ""
+    outcome = "error" if code else "cancelled" if reason == "cancelled" else "ok"
+    metrics.statement(family, outcome, code)
     if feed is not None:
+        pages, total_s = feed.pages, feed.pages.timing.clock() - feed.started_at
         if feed.ready_at is not None:
             metrics.phase("ready", feed.ready_at - feed.started_at)
-        metrics.phase("total", feed.pages.timing.clock() - feed.started_at)
+        metrics.phase("total", total_s)
+        log_statement(
+            code or outcome,
+            pages.sql,
+            phase="total",
+            duration_s=total_s,
+            session=pages.session,
+            operation=pages.operation,
+            job_id=pages.job_id,
+        )

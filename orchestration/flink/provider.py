@@ -113,7 +113,7 @@ class FlinkBacked(StreamEngine, Protocol):
         """The records of the queries."""
         ...
 
-    def probe(self) -> None:
+    def probe(self) -> object:
         """Ask both services for a sign of life.
 
         Raises:

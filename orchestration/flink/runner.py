@@ -10,6 +10,7 @@ from weakref import WeakSet
 from orchestration.errors import MillraceError, SessionLostError
 from orchestration.flink.kinds import StatementKind
 from orchestration.flink.logical import LogicalSession
+from orchestration.flink.logs import log_statement
 from orchestration.flink.measured import MeasuredStream
 from orchestration.flink.metrics import EngineMetrics
 from orchestration.flink.pool import SessionPool
@@ -92,9 +93,13 @@ class Runner:
                 job_id = result.job_id
         except BaseException as error:
             self._count(kind, error)
+            code = error.code if isinstance(error, MillraceError) else "cancelled"
+            log_statement(code, sql, phase="ready", duration_s=time.monotonic() - started)
             raise
         self._count(kind, None)
-        self._metrics.phase("ready", time.monotonic() - started)
+        ready_s = time.monotonic() - started
+        self._metrics.phase("ready", ready_s)
+        log_statement("ok", sql, phase="ready", duration_s=ready_s, job_id=job_id)
         return job_id
 
     def close_streams(self, within_s: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Set
 from dataclasses import replace
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from orchestration.errors import UnreachableError
 from orchestration.flink.health import Reading, read_job
 from orchestration.flink.jobs import LOST
+from orchestration.flink.metrics import ClusterFigures
 from orchestration.flink.models import TERMINAL, JobOverview
 from orchestration.flink.provider import FlinkBacked, StreamEngine
 from orchestration.flink.queries.names import parse_job_name
@@ -18,6 +20,7 @@ from orchestration.flink.rounds import Memory, Round, Watched, go_round
 
 if TYPE_CHECKING:
     from orchestration.flink.queries.listing import QueryView
+    from orchestration.flink.rest import FlinkRest
 
 
 def look(engine: StreamEngine, memory: Memory, now: datetime) -> Round:
@@ -80,6 +83,22 @@ def silent_gateway(engine: FlinkBacked) -> dict[str, str]:
             raise
         return {"gateway": str(error)}
     return {}
+
+
+def read_cluster(rest: FlinkRest, views: Iterable[QueryView]) -> ClusterFigures:
+    """Return what a scrape of the metrics shows of slots, queries and their jobs.
+
+    Raises:
+        UnreachableError: the cluster does not answer.
+    """
+    overview = rest.overview()
+    known = list(views)
+    return ClusterFigures(
+        slots_total=overview.slots_total,
+        slots_free=overview.slots_available,
+        queries=Counter(view.state.value for view in known),
+        jobs={view.name: read_job(rest, view.job_id) for view in known if view.job_id and view.state in LIVE},
+    )
 
 
 def strays(jobs: Iterable[JobOverview], namespace: str, known: Set[str]) -> list[str]:

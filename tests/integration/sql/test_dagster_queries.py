@@ -86,6 +86,16 @@ def test_materializing_deploys_and_a_second_time_changes_nothing(
     assert [names.count(view.job_name) for view in after.values()] == [1, 1]
 
 
+def test_a_scrape_of_the_metrics_shows_the_jobs(engine: SqlEngine, deployed: dict[str, QueryView]) -> None:
+    lines = engine.metrics.text().decode().splitlines()
+    samples = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert samples["sql_engine_cluster_up"] == "1.0"
+    assert samples['sql_engine_persistent_queries{state="RUNNING"}'] == "2.0"
+    for name in deployed:
+        assert samples[f'sql_engine_job_restarts{{query="{name}"}}'] == "0.0"
+        assert float(samples[f'sql_engine_job_uptime_seconds{{query="{name}"}}']) > 0
+
+
 def test_revenue_per_zone_is_what_duckdb_computes_from_bronze(
     home: Home, engine: SqlEngine, deployed: dict[str, QueryView]
 ) -> None:
