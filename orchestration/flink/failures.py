@@ -259,6 +259,12 @@ _RULES = (
         "it runs, or it is over: see './millrace jobs list'",
         text="Flink has, or had, a job with this id",
     ),
+    Rule(
+        r"Non-query expression encountered in illegal context",
+        "sql_parse_error",
+        StatementError,
+        "no statement starts like this: is its first word misspelt?",
+    ),
     Rule(r"SqlParse(?:r)?Exception|sql\.parser\.impl\.ParseException", "sql_parse_error", StatementError),
     Rule(r"single statement supported", "sql_parse_error", StatementError, "send one statement at a time"),
     Rule(r"Could not find any factory for identifier", "connector_missing", StatementError, _JARS),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from orchestration.errors import FlinkError, MillraceError
 from orchestration.flink.gateway import GatewayClient
 from orchestration.flink.models import ColumnInfo, ResultPage
+from orchestration.flink.script import Statement, locate_error
 from orchestration.redaction import redact
 from orchestration.waiting import Backoff, wait_for
 
@@ -50,6 +51,9 @@ class Pages:
 
     Args:
         sql: the statement, for error texts.
+
+    Attributes:
+        origin: where the statement stands in a script; errors then name the script's lines. None: it stands alone.
     """
 
     def __init__(self, gateway: GatewayClient, session: str, operation: str, sql: str, timing: Timing) -> None:
@@ -57,6 +61,7 @@ class Pages:
         self.columns: tuple[ColumnInfo, ...] = ()
         self.job_id: str | None = None
         self.is_query = False
+        self.origin: Statement | None = None
         self._gateway = gateway
         self._interrupted = threading.Event()
         self._closing = threading.Lock()
@@ -71,7 +76,12 @@ class Pages:
             WaitTimeoutError: no page in time.
             InterruptedReadError: see `interrupt`.
         """
-        return self._wait(None, timeout_s, "the first page")
+        try:
+            return self._wait(None, timeout_s, "the first page")
+        except MillraceError as error:
+            if self.origin is None:
+                raise
+            raise locate_error(error, self.origin) from error
 
     def after(self, uri: str, timeout_s: float) -> ResultPage:
         """Return the next page that holds rows or the end.

@@ -105,7 +105,7 @@ def locate_error(error: _ErrorT, statement: Statement) -> _ErrorT:
         place(line, column)
     if not places and error.code == "sql_parse_error" and statement.kind is StatementKind.OTHER:
         places.append((statement.line, statement.column))
-        located.hint = error.hint or _likely_word(statement.text)
+        located.hint = _likely_word(statement.text)
     if places:
         located.context = {**error.context, "line": str(places[0][0]), "column": str(places[0][1])}
     return located

@@ -90,6 +90,28 @@ def test_a_script_with_semicolons_inside_runs_two_statements(engine: SqlEngine) 
 
 
 @pytest.mark.parametrize(
+    ("bad", "code", "at"),
+    [
+        pytest.param("  SELECT *\n  FROM nope", "sql_semantic_error", (4, 8), id="query"),
+        pytest.param("/* c */ CREATE TEMPORARY VIEW v AS SELECT x FROM nope", "sql_semantic_error", (3, 50), id="view"),
+        pytest.param("SELEC 1", "sql_parse_error", (3, 1), id="no-statement"),
+        pytest.param("   SELECT 1 FROM FROM", "sql_parse_error", (3, 18), id="keyword"),
+    ],
+)
+def test_a_script_stops_at_the_bad_statement_and_names_its_line(
+    engine: SqlEngine, bad: str, code: str, at: tuple[int, int]
+) -> None:
+    ran: list[object] = []
+    with pytest.raises(StatementError) as caught:
+        for outcome in engine.run_script(f"SELECT 1 AS a; -- one\n\n{bad};\nSELECT 2 AS a", mode="batch"):
+            assert outcome.stream is not None
+            ran += [change.values for change in outcome.stream]
+    assert ran == [(1,)]
+    error = caught.value
+    assert (error.code, error.context["line"], error.context["column"]) == (code, str(at[0]), str(at[1]))
+
+
+@pytest.mark.parametrize(
     ("sql", "code", "text", "at"),
     [
         pytest.param("SELECT * FROM nope", "sql_semantic_error", "'nope' not found", (1, 15), id="table"),
