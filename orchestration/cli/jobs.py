@@ -31,10 +31,12 @@ def list_jobs(
 
         millrace jobs list --all --json
     """
+    from orchestration.flink.connection import http_options
     from orchestration.flink.rest import FlinkRest
     from orchestration.settings import load_settings
 
-    with FlinkRest(load_settings().flink_rest_url) as rest:
+    settings = load_settings()
+    with FlinkRest(settings.flink_rest_url, options=http_options(settings)) as rest:
         jobs = newest_first([job for job in rest.jobs_overview() if everything or job.name.startswith("millrace.")])
     if as_json:
         print_json([_row(job) for job in jobs])
@@ -71,12 +73,14 @@ def cancel(
 
         millrace jobs cancel 3f9a12cd --json
     """
+    from orchestration.flink.connection import http_options
     from orchestration.flink.jobs import cancel_job
     from orchestration.flink.models import TERMINAL
     from orchestration.flink.rest import FlinkRest
     from orchestration.settings import load_settings
 
-    with FlinkRest(load_settings().flink_rest_url) as rest:
+    settings = load_settings()
+    with FlinkRest(settings.flink_rest_url, options=http_options(settings)) as rest:
         job = find_by_prefix(rest.jobs_overview(), job_id)
         was_over = job.state in TERMINAL
         state = job.state if was_over else cancel_job(rest, job.id)

@@ -194,13 +194,14 @@ def count_restarts(settings: "Settings", jobs: "Sequence[JobResult]") -> int:
 
     Flink's `numRestarts` is a metric and goes with the job; its exception history stays, one entry a recovery.
     """
+    from orchestration.flink.connection import http_options
     from orchestration.flink.failures import JobNotFoundError
     from orchestration.flink.rest import FlinkRest
 
     restarts = 0
     if not jobs:
         return restarts
-    with FlinkRest(settings.flink_rest_url, timeout_s=settings.http_timeout_s) as rest:
+    with FlinkRest(settings.flink_rest_url, timeout_s=settings.http_timeout_s, options=http_options(settings)) as rest:
         for job in jobs:
             try:
                 restarts += len(rest.job_exceptions(job.job_id).history.entries)

@@ -21,8 +21,8 @@ from orchestration.flink.failures import OverloadedError
 from orchestration.flink.gateway import GatewayClient
 from orchestration.flink.journal import Entry, Journal
 from orchestration.flink.kinds import StatementKind, classify
-from orchestration.flink.pool import is_uncertain
-from orchestration.flink.results import NORMAL_TIMING, Result, Timing, shorten_sql
+from orchestration.flink.pool import DISCARD_S, is_uncertain
+from orchestration.flink.results import NORMAL_TIMING, QUERY_DEFAULTS, Result, Timing, shorten_sql
 from orchestration.flink.session import (
     RUNTIME_MODE,
     Mode,
@@ -121,6 +121,8 @@ class LogicalSession:
     def execute(self, sql: str, config: Mapping[str, str] | None = None, *, mode: Mode | None = None) -> Result:
         """Run one statement and wait until Flink accepted or refused it.
 
+        A query runs with QUERY_DEFAULTS where neither `config` nor the session says something else.
+
         Args:
             config: settings for this statement only. A runtime mode among them has the effect of `mode`.
             mode: None means the session's current one.
@@ -173,6 +175,9 @@ class LogicalSession:
         config = dict(config or {})
         if RUNTIME_MODE in config:
             mode = check_mode(config.pop(RUNTIME_MODE))
+        if kind is StatementKind.QUERY:
+            given = self.settings
+            config = {key: value for key, value in QUERY_DEFAULTS.items() if key not in given} | config
         changes = kind in _CHANGES
         with self._one_change if changes else nullcontext():
             wanted = self._wanted_mode(sql) if kind in (StatementKind.SET, StatementKind.RESET) else None
@@ -310,7 +315,7 @@ class LogicalSession:
             if member in self._members:
                 self._members.remove(member)
             self._changed.notify_all()
-        member.session.close()
+        member.session.close(once_within_s=DISCARD_S)
 
 
 def _set(key: str, value: str) -> str:

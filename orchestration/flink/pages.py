@@ -144,14 +144,23 @@ class Pages:
                     raise FlinkError(f"the gateway sent a page of type {unknown!r}, which Millrace does not know")
 
         timing = self.timing
-        return wait_for(
-            look,
-            what=f"{what} of: {shorten_sql(self.sql)}",
-            timeout_s=timeout_s,
-            backoff=timing.poll,
-            sleep=self._pause,
-            clock=timing.clock,
-        )
+        try:
+            return wait_for(
+                look,
+                what=f"{what} of: {shorten_sql(self.sql)}",
+                timeout_s=timeout_s,
+                backoff=timing.poll,
+                sleep=self._pause,
+                clock=timing.clock,
+            )
+        except MillraceError as error:
+            error.context = self._where() | error.context
+            raise
+
+    def _where(self) -> dict[str, str]:
+        """Return what an error of this statement tells machines."""
+        known = {"session": self.session, "operation": self.operation, "statement": redact(self.sql)[:2000]}
+        return known if self.job_id is None else {**known, "job_id": self.job_id}
 
     def _remember(self, page: ResultPage) -> None:
         is_insert = [info.name for info in page.results.columns] == ["job id"]

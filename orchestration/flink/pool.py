@@ -17,6 +17,9 @@ from orchestration.flink.gateway import GatewayClient
 from orchestration.flink.pages import NORMAL_TIMING, Timing
 from orchestration.flink.session import Session, SessionSpec, close_sessions, open_spec
 
+DISCARD_S = 5.0
+"""A session that is thrown away is closed in one attempt: its caller already waited for a gateway that did not answer."""
+
 _LOOK_S = 0.5
 """How often to try again when the gateway has no room: its sessions also end without our doing."""
 
@@ -247,7 +250,7 @@ class SessionPool:
     def _drop(self, session: Session, key: Hashable) -> None:
         with self._changed:
             is_ours = self._busy.pop(session, None) is not None
-        session.close()
+        session.close(once_within_s=DISCARD_S)
         if is_ours:
             self._give_up_place(key)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from orchestration.errors import MillraceError
 from orchestration.flink.kinds import StatementKind
 from orchestration.flink.logical import LogicalSession
-from orchestration.flink.results import QUERY_DEFAULTS, Limits, RowStream
+from orchestration.flink.results import Limits, RowStream
 from orchestration.flink.runner import Runner
-from orchestration.flink.script import Statement
+from orchestration.flink.script import Statement, locate_error
 from orchestration.flink.session import Mode
 
 
@@ -50,11 +51,13 @@ def run_statements(
         sql, kind = statement.text, statement.kind
         session.declare(declarations(sql, session.mode))
         if kind.only_reads:
-            given = session.settings
-            defaults = {key: value for key, value in QUERY_DEFAULTS.items() if key not in given}
-            result = session.submit(sql, defaults if kind is StatementKind.QUERY else None)
+            result = session.submit(sql)
+            result.pages.origin = statement
             with runner.stream(result, limits, kind, lambda _: None) as stream:
                 yield StatementOutcome(sql, statement.line, kind, stream)
         else:
-            job_id = runner.until_accepted(session, sql, kind)
+            try:
+                job_id = runner.until_accepted(session, sql, kind)
+            except MillraceError as error:
+                raise locate_error(error, statement) from error
             yield StatementOutcome(sql, statement.line, kind, job_id=job_id)

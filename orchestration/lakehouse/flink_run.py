@@ -9,6 +9,7 @@ from itertools import count
 
 from orchestration.contracts import DatasetContract
 from orchestration.flink.catalog_sql import create_catalog, create_namespace
+from orchestration.flink.connection import http_options
 from orchestration.flink.failures import JobNotFoundError
 from orchestration.flink.gateway import GatewayClient
 from orchestration.flink.jobs import find_live_jobs, wait_for_end
@@ -39,7 +40,7 @@ def only_writer(settings: Settings, table: str, job: str, say: Say) -> Iterator[
     """
     with (
         hold(settings.instance_dir / "locks", table, wait_s=settings.lock_timeout_s, on_wait=say),
-        FlinkRest(settings.flink_rest_url) as rest,
+        FlinkRest(settings.flink_rest_url, options=http_options(settings)) as rest,
     ):
         for live in find_live_jobs(rest, job):
             say(f"waiting for job {live.id}, which an earlier run left behind")
@@ -86,7 +87,7 @@ def run_insert(
         "restart-strategy.type": "none",
     }
     with (
-        GatewayClient(settings.flink_sql_gateway_url) as gateway,
+        GatewayClient(settings.flink_sql_gateway_url, options=http_options(settings)) as gateway,
         open_session(gateway, mode="batch", properties=properties, init=list(ddl.values()), name=name) as session,
     ):
         return run_job(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from orchestration.contracts import DatasetContract
+from orchestration.flink.connection import http_options
 from orchestration.flink.failures import JobNotFoundError
 from orchestration.flink.gateway import GatewayClient
 from orchestration.flink.jobs import failure_cause
@@ -23,7 +24,9 @@ def check_cluster(settings: Settings) -> Result:
     """Check that the JobManager answers and has TaskManager slots."""
 
     def look() -> Outcome:
-        with FlinkRest(settings.flink_rest_url, timeout_s=settings.http_timeout_s) as rest:
+        with FlinkRest(
+            settings.flink_rest_url, timeout_s=settings.http_timeout_s, options=http_options(settings)
+        ) as rest:
             seen = rest.overview()
         return Outcome(
             seen.slots_total > 0,
@@ -38,7 +41,9 @@ def check_gateway(settings: Settings) -> Result:
     """Check that the SQL Gateway answers."""
 
     def look() -> Outcome:
-        with GatewayClient(settings.flink_sql_gateway_url, timeout_s=settings.http_timeout_s) as gateway:
+        with GatewayClient(
+            settings.flink_sql_gateway_url, timeout_s=settings.http_timeout_s, options=http_options(settings)
+        ) as gateway:
             seen = gateway.info()
         return Outcome(True, f"{seen.product_name} SQL Gateway {seen.version} at {settings.flink_sql_gateway_url}")
 
@@ -54,7 +59,9 @@ def check_jobs(settings: Settings, contract: DatasetContract, committed: Callabl
     """
 
     def look(layer: str, name: str) -> Outcome:
-        with FlinkRest(settings.flink_rest_url, timeout_s=settings.http_timeout_s) as rest:
+        with FlinkRest(
+            settings.flink_rest_url, timeout_s=settings.http_timeout_s, options=http_options(settings)
+        ) as rest:
             known = [*rest.jobs_overview(), *read_archive(settings.instance_dir / "flink" / "archive")]
             job = newest(known, name)
             if job is None:

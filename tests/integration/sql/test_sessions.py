@@ -105,16 +105,48 @@ def test_heartbeats_keep_an_idle_session_and_without_them_it_is_made_again_once(
         assert b"sql_engine_session_replays_total 1.0" in engine.metrics.text()
 
 
-_UNCLOSED = """
-import sys
+_FORKING = """
+import os
 from orchestration.flink.engine import open_engine
+from orchestration.settings import load_settings
+with open_engine(load_settings()) as engine:
+    session = engine.session()
+    session.execute("CREATE VIEW v AS SELECT 7 AS a").close()
+    engine.execute("SELECT 1").to_list()
+    child = os.fork()
+    who = "parent" if child else "child"
+    rows = session.execute("SELECT a FROM v").fetch_all(), engine.execute("SELECT 2").to_list()[0].values
+    if child:
+        os.waitpid(child, 0)
+    print(who, rows, session.handles[0][1], flush=True)
+    session.close()
+"""
+
+
+def test_a_forked_child_works_on_sessions_of_its_own(environ: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _FORKING],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    child, parent = (line.rpartition(" ") for line in done.stdout.splitlines())
+    assert (child[0], parent[0]) == ("child ([(7,)], (2,))", "parent ([(7,)], (2,))")
+    assert child[2] != parent[2]
+
+
+_UNCLOSED = """
+from orchestration.flink.engine import open_engine
+from orchestration.flink.session import SessionSpec
 from orchestration.settings import load_settings
 engine = open_engine(load_settings())
 engine.execute("SELECT 1").to_list()
 session = engine.session()
 session.execute("CREATE TABLE t (a INT) WITH ('connector' = 'datagen', 'rows-per-second' = '1')").close()
 result = session.execute("SELECT a FROM t")
-lease = engine.pool.lease(__import__("orchestration.flink.session").flink.session.SessionSpec())
+lease = engine.pool.lease(SessionSpec())
 print(lease.session.handle, session.handles[0][1], result.job_id)
 """
 

@@ -15,7 +15,14 @@ from orchestration.errors import (
     StatementError,
     UnreachableError,
 )
-from orchestration.flink.failures import DuplicateJobError, causes, error_from_answer, root_cause
+from orchestration.flink.failures import (
+    DuplicateJobError,
+    OverloadedError,
+    UnauthorizedError,
+    causes,
+    error_from_answer,
+    root_cause,
+)
 from orchestration.flink.models import JobExceptions
 
 ANSWERS = Path(__file__).parent / "answers"
@@ -130,6 +137,75 @@ def test_the_chain_of_causes_decides(text: str, kind: type[MillraceError], code:
     mapped = written(text)
     assert type(mapped) is kind
     assert (mapped.context["code"], mapped.message) == (code, message)
+
+
+VALIDATION = "org.apache.flink.table.api.ValidationException: "
+GATEWAY = "org.apache.flink.table.gateway.api.utils.SqlGatewayException: "
+
+
+@pytest.mark.parametrize(
+    ("cause", "code"),
+    [
+        ("org.apache.flink.sql.parser.impl.ParseException: Encountered 'x' at line 1, column 8.", "sql_parse_error"),
+        ("org.apache.calcite.sql.parser.SqlParseException: Bang equal '!=' is not allowed", "sql_parse_error"),
+        ("java.lang.IllegalArgumentException: only single statement supported", "sql_parse_error"),
+        ("org.apache.calcite.sql.validate.SqlValidatorException: Object 'nope' not found", "sql_semantic_error"),
+        (f"{VALIDATION}Cannot find table '`a`.`b`.`c`'", "sql_semantic_error"),
+        (f"{VALIDATION}Column types of query result and sink for 't' do not match.", "sql_semantic_error"),
+        (f"{VALIDATION}Could not find any factory for identifier 'x' that implements", "connector_missing"),
+        (f"{VALIDATION}Table options do not contain an option key 'connector'", "connector_option_invalid"),
+        (f"{VALIDATION}Unsupported options found for 'kafka'.", "connector_option_invalid"),
+        (f"{VALIDATION}One or more required options are missing.", "connector_option_invalid"),
+        (
+            "org.apache.flink.table.api.TableException: Table sink 's' doesn't support consuming update changes",
+            "sink_incompatible",
+        ),
+        ("org.apache.flink.table.catalog.exceptions.TableAlreadyExistException: Table t exists", "table_exists"),
+        (f"{VALIDATION}Temporary table '`a`.`b`.`v`' already exists", "table_exists"),
+        (f"{VALIDATION}Could not parse value 'x' for key 'parallelism.default'.", "config_invalid"),
+        (f"{GATEWAY}Session '1-2' does not exist.", "session_lost"),
+        (f"{GATEWAY}Can not find the submitted operation in the OperationManager", "operation_lost"),
+        (f"{GATEWAY}Failed to create session, the count of active sessions exceeds the max count: 3", "session_limit"),
+        (f"{GATEWAY}Expecting token to be 3 or 2, but found 7.", "result_token_lost"),
+        ("org.apache.flink.util.FlinkException: Could not find Flink job (abc)", "job_not_found"),
+        ("java.lang.Exception: Job could not be found.", "job_not_found"),
+        ("java.lang.NullPointerException: x", "statement_failed"),
+    ],
+)
+def test_each_cause_has_its_code(cause: str, code: str) -> None:
+    assert written(trace(cause)).code == code
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "code", "exit_code"),
+    [
+        (401, UnauthorizedError, "unauthorized", 4),
+        (403, UnauthorizedError, "unauthorized", 4),
+        (429, OverloadedError, "gateway_overloaded", 5),
+    ],
+)
+def test_a_proxy_that_turns_away_is_told_apart(
+    status: int, kind: type[MillraceError], code: str, exit_code: int
+) -> None:
+    mapped = error_from_answer("Flink SQL Gateway", "GET /x", status, "<html>go away</html>", {})
+    assert (type(mapped), mapped.code, mapped.exit_code) == (kind, code, exit_code)
+
+
+def test_the_context_holds_position_root_class_and_call() -> None:
+    context = recorded("unknown_table").context
+    assert {key: context[key] for key in ("line", "column", "call")} == {"line": "2", "column": "6", "call": "GET /x"}
+    assert context["root_class"].endswith("SqlValidatorException")
+
+
+def test_the_whole_chain_is_logged_at_debug_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    text = trace(f"{VALIDATION}bad option 'password' = 'hunter2'", "java.io.IOException: disk")
+    with caplog.at_level("INFO"):
+        written(text)
+    assert caplog.text == ""
+    with caplog.at_level("DEBUG"):
+        written(text)
+    assert "Caused by: java.io.IOException: disk" in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in ANSWERS.glob("*.json")))

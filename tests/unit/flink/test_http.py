@@ -102,6 +102,24 @@ def test_an_unreachable_gateway_is_named_with_its_address_and_the_remedy() -> No
     assert caught.value.is_retryable
 
 
+@pytest.mark.parametrize("fault", [raises(httpx.ConnectError), answers(503)], ids=["refused", "unavailable"])
+def test_each_service_has_its_code(fault: Callable[[httpx.Request], httpx.Response]) -> None:
+    transport = httpx.MockTransport(Flaky(99, fault))
+    with pytest.raises(UnreachableError) as caught:
+        GatewayClient(URL, transport=transport).info()
+    assert caught.value.code == "gateway_unreachable"
+    with pytest.raises(UnreachableError) as caught:
+        FlinkRest(URL, transport=transport).overview()
+    assert caught.value.code == "cluster_unreachable"
+
+
+def test_a_process_that_ends_asks_once() -> None:
+    handler = Flaky(99, raises(httpx.ReadTimeout))
+    with pytest.raises(UnreachableError):
+        client(handler).close_session("s1", once_within_s=0.5)
+    assert handler.requests == 1
+
+
 def test_an_unreachable_jobmanager_is_named() -> None:
     rest = FlinkRest("http://127.0.0.1:8081", transport=httpx.MockTransport(Flaky(99, raises(httpx.ConnectError))))
     with pytest.raises(UnreachableError, match=r"Flink JobManager at http://127\.0\.0\.1:8081 does not answer"):

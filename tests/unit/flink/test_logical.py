@@ -11,6 +11,7 @@ import pytest
 from orchestration.errors import ConfigError, FlinkError, SessionLostError, StatementError
 from orchestration.flink.failures import OutcomeUnknownError
 from orchestration.flink.logical import LogicalSession
+from orchestration.flink.results import QUERY_DEFAULTS
 from orchestration.flink.session import SessionSpec
 from tests.unit.flink.fakes import page, server_error
 from tests.unit.flink.many_sessions import GATEWAY_ERROR, FakeSession, ManySessions
@@ -55,7 +56,7 @@ def test_the_other_mode_is_a_sibling_with_the_same_tables(session: LogicalSessio
     assert session.handles == (("streaming", "s1"), ("batch", "s2"))
     assert gateway.ran("s1") == [TABLE, VIEW, "SELECT * FROM v"]
     assert gateway.ran("s2") == [TABLE, VIEW, "SELECT * FROM v", "SELECT * FROM v"]
-    assert gateway.sessions["s2"].configs == [{}, {"a": "b"}]
+    assert gateway.sessions["s2"].configs == [dict(QUERY_DEFAULTS), {**QUERY_DEFAULTS, "a": "b"}]
 
 
 def test_setting_the_mode_goes_over_to_the_sibling_and_no_session_ever_changes(
