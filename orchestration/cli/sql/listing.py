@@ -223,7 +223,7 @@ def logs(
 
 def reconcile(
     recover: Annotated[
-        bool, typer.Option("--recover", help="Also make records for jobs that lost theirs, by the jobs' names.")
+        bool, typer.Option("--recover", help="Also start lost queries again, from their last checkpoint or savepoint.")
     ] = False,
     output: AsOutput = None,
     as_json: AsJson = False,
@@ -231,6 +231,7 @@ def reconcile(
     """Bring the registry and the cluster together after a kill, a restart, or a change from outside.
 
     Safe at any time and from several processes. Queries that failed are started again if their restart policy says so.
+    A job of ours without a record gets one, by its name: so a lost registry is rebuilt.
     Exits with 4 if a repair failed.
 
     Examples:

@@ -214,7 +214,7 @@ class Database:
             if self.is_sqlite:
                 raise ConfigError(
                     f"the query registry {self.shown_url} cannot be used: {reason}",
-                    hint="move the file away and run 'millrace sql reconcile --recover': running jobs are found again",
+                    hint="move the file away and run 'millrace sql reconcile': running jobs get records again",
                 ) from error
             raise UnreachableError(
                 f"the query registry {self.shown_url} does not answer: {reason}",

@@ -79,7 +79,7 @@ def test_a_broken_file_is_named_with_the_remedy(open_registry: OpenRegistry, pat
     path.write_text("this is no database, and it is long enough for SQLite to see that it is none" * 20)
     with pytest.raises(ConfigError, match="cannot be used: file is not a database") as caught:
         open_registry().all()
-    assert "recover" in str(caught.value.hint)
+    assert "millrace sql reconcile" in str(caught.value.hint)
 
 
 def test_a_place_where_nothing_can_be_made_is_named(tmp_path: Path) -> None:
