@@ -20,6 +20,7 @@ STARTS = (
     *("RESET", "SELECT", "SET", "SHOW", "STOP JOB", "USE", "VALUES", "WITH"),
 )
 _BEFORE_TABLE = frozenset({"FROM", "JOIN", "INTO", "TABLE", "VIEW", "DESCRIBE", "DESC"})
+_PLANNED = frozenset({"SELECT", "WITH"})
 _PATH = re.compile(r"[\w.$]*$")
 _LEAST = 2
 """Letters from which on words are offered without being asked for."""
@@ -51,17 +52,19 @@ class SqlCompleter(Completer):
         yield from completions(path, self._words(before, document.text_after_cursor, path))
 
     def _words(self, before: str, after: str, path: str) -> list[str]:
-        if not before.removesuffix(path).strip():
+        head = before.removesuffix(path)
+        if not head.strip():
             return list(STARTS)
-        words = self._known_tables(before.removesuffix(path))
+        known: list[str] = []
+        if head.split()[-1].upper() in _BEFORE_TABLE:
+            known = sorted(self._tables())
+            if head.split()[0].upper() not in _PLANNED:
+                # The planner completes queries alone; so it is asked about one.
+                before, after = f"SELECT * FROM {path}", ""
         try:
-            return words + list(self._ask(before + after.partition(";")[0], len(before)))
+            return known + list(self._ask(before + after.partition(";")[0], len(before)))
         except MillraceError:
-            return words
-
-    def _known_tables(self, before: str) -> list[str]:
-        last = before.split()[-1:]
-        return sorted(self._tables()) if last and last[0].upper() in _BEFORE_TABLE else []
+            return known
 
     def _of_command(self, text: str) -> Iterator[Completion]:
         head, blank, rest = text.partition(" ")

@@ -72,6 +72,12 @@ def test_tables_that_are_made_on_demand_are_offered_where_a_table_stands(before:
     assert complete(f"{before}|", Planner()) == [before.removesuffix("ta") + "taxi_raw"]
 
 
+def test_the_planner_is_asked_about_a_query_where_it_completes_nothing_else() -> None:
+    planner = Planner("c.d.tab")
+    assert complete("INSERT INTO ta|", planner, tables=()) == ["INSERT INTO tab"]
+    assert planner.asked == [("SELECT * FROM ta", 16)]
+
+
 def test_a_table_is_no_word_of_a_select_list() -> None:
     assert complete("SELECT ta|", Planner()) == []
 
