@@ -12,6 +12,8 @@ from urllib.request import url2pathname
 from orchestration.errors import NotFoundError
 from orchestration.flink.queries.record import QueryRecord
 
+_GONE = -1.0
+
 CHECKPOINT_DIR_KEYS = ("execution.checkpointing.dir", "state.checkpoints.dir")
 
 
@@ -44,11 +46,12 @@ def find_restore_point(record: QueryRecord, checkpoint_dir: str | None) -> Resto
         points.append(RestorePoint("savepoint", record.savepoint_path))
     if not points:
         return None
-    if any(local_path(point.path) is None for point in points):
-        return points[0]
-    complete = [(metadata.stat().st_mtime, point) for point in points if (metadata := _metadata(point.path)).is_file()]
-    if complete:
-        return max(complete, key=lambda pair: pair[0])[1]
+    times = {point: _completed_at(point.path) for point in points}
+    if any(time is None for time in times.values()):  # the cluster alone can tell: the newest by the record
+        return next(point for point, time in times.items() if time != _GONE)
+    newest = max(points, key=lambda point: times[point] or _GONE)
+    if times[newest] != _GONE:
+        return newest
     raise NotFoundError(
         f"the last state of query {record.name!r} is gone: {points[0].path}",
         hint="bring it back, or start without it: millrace sql restart --from fresh",
@@ -62,9 +65,17 @@ def local_path(address: str) -> Path | None:
     return Path(url2pathname(parts.path)) if parts.scheme in ("", "file") else None
 
 
-def _metadata(address: str) -> Path:
-    """A checkpoint or savepoint is complete when this file, written last, is there."""
-    return (local_path(address) or Path(address)) / "_metadata"
+def _completed_at(address: str) -> float | None:
+    """Return when a checkpoint or savepoint was completed, by its `_metadata`, which is written last.
+
+    None: it does not lie on this machine's disk. The file system of a cluster in containers is not seen either: of
+    its folders none is here.
+    """
+    path = local_path(address)
+    if path is None or not any(folder.is_dir() for folder in (path.parent, path.parent.parent) if folder.name):
+        return None
+    metadata = path / "_metadata"
+    return metadata.stat().st_mtime if metadata.is_file() else _GONE
 
 
 def _on_disk(job_id: str | None, checkpoint_dir: str | None) -> Iterator[Path]:

@@ -182,8 +182,8 @@ def test_a_lost_query_is_started_again_only_when_asked(engine: Engine, fields: d
     assert (engine.calls, repair.after) == ([("restart", from_)], S.RUNNING)
 
 
-def test_a_lost_query_whose_state_is_gone_is_not_started_from_nothing(engine: Engine) -> None:
-    engine.store(S.LOST, checkpoint_path="file:/gone/chk-1")
+def test_a_lost_query_whose_state_is_gone_is_not_started_from_nothing(engine: Engine, tmp_path: Path) -> None:
+    engine.store(S.LOST, checkpoint_path=(tmp_path / "gone").as_uri())
     (repair,) = reconcile(engine, recover=True)
     assert "the last state of query 'orders' is gone" in str(repair.error)
     found = engine.look()

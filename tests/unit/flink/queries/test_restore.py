@@ -48,8 +48,9 @@ def test_a_checkpoint_that_flink_removed_gives_way_to_one_that_is_there(tmp_path
 
 
 def test_state_that_is_gone_is_an_error_and_not_a_start_from_nothing(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="the last state of query 'orders' is gone: file:/gone/chk-1") as caught:
-        find_restore_point(record(checkpoint_path="file:/gone/chk-1"), tmp_path.as_uri())
+    gone = (tmp_path / JOB / "chk-1").as_uri()
+    with pytest.raises(NotFoundError, match=f"the last state of query 'orders' is gone: {gone}") as caught:
+        find_restore_point(record(checkpoint_path=gone), tmp_path.as_uri())
     assert "--from fresh" in str(caught.value.hint)
 
 
@@ -58,6 +59,13 @@ def test_the_folder_of_the_query_itself_counts_more_than_the_cluster_s(tmp_path:
     own = spec(execution={"execution.checkpointing.dir": (tmp_path / "mine").as_uri()})
     found = find_restore_point(record(spec=own), (tmp_path / "cluster").as_uri())
     assert found == RestorePoint("checkpoint", mine)
+
+
+def test_the_disk_of_a_cluster_in_containers_is_not_this_machine_s() -> None:
+    path = "file:///flink-data/checkpoints/chk-1"
+    assert find_restore_point(record(checkpoint_path=path), "file:///flink-data/checkpoints") == RestorePoint(
+        "checkpoint", path
+    )
 
 
 @pytest.mark.parametrize(
