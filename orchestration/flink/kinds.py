@@ -160,19 +160,11 @@ class Setting:
     start: int
 
 
-def read_setting(sql: str) -> Setting | None:
-    """Return what a SET or RESET statement names, or None for any other statement.
+def setting_of(tokens: Sequence[Token]) -> Setting | None:
+    """Return what these tokens, without blanks, SET or RESET, or None for any other statement.
 
     Flink takes keys and values with and without quotes: `SET 'a.b' = 'c'`, `SET a.b = c`.
-
-    Raises:
-        StatementError: something in it is never closed.
     """
-    return setting_of(significant(tokenize(sql)))
-
-
-def setting_of(tokens: Sequence[Token]) -> Setting | None:
-    """Return what these tokens, without blanks, SET or RESET, or None for any other statement."""
     parts = [token for token in tokens if token.kind != "end"]
     if not parts or parts[0].word not in ("SET", "RESET"):
         return None

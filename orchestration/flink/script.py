@@ -22,7 +22,6 @@ from orchestration.flink.kinds import (
     StatementKind,
     classify,
     kind_of,
-    read_setting,
     setting_of,
 )
 from orchestration.flink.tokens import Token, offset_of, position, significant, string_value, tokenize
@@ -37,7 +36,6 @@ __all__ = [
     "kind_of",
     "locate_error",
     "position",
-    "read_setting",
     "setting_of",
     "significant",
     "split_script",

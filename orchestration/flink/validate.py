@@ -16,7 +16,7 @@
 | V12 | windows of the old form (warning, with the statement rewritten) |
 | V13 | streaming: GROUP BY or join whose state has no bound (warning) |
 | V14 | DROP, TRUNCATE, DELETE, UPDATE without permission |
-| V15 | persistent: columns without a name of their own, or with the same name (from the described schema) |
+| V15 | persistent: columns without a name of their own, or with the same name; found when the query is described |
 | V16 | hints in `/** … */` that are unknown (warning) or have a bad value |
 | V17 | `!=`; WHERE without FROM |
 """
@@ -33,7 +33,6 @@ from orchestration.errors import ConfigError, SqlRefusedError, StatementError
 from orchestration.flink.hints import read_hints
 from orchestration.flink.kinds import setting_of
 from orchestration.flink.rules.clauses import queries, tree, unbalanced
-from orchestration.flink.rules.columns import check_columns, duplicate_column
 from orchestration.flink.rules.deep import check_deep
 from orchestration.flink.rules.dialect import check_bang_equal, check_emit, check_ksql, check_partition_by, check_where
 from orchestration.flink.rules.legacy_windows import check_legacy_windows
@@ -50,12 +49,9 @@ __all__ = [
     "Permission",
     "Problem",
     "Purpose",
-    "check_columns",
     "check_deep",
     "check_properties",
     "check_sql",
-    "duplicate_column",
-    "refuse_errors",
     "require_valid",
 ]
 
@@ -166,19 +162,9 @@ def require_valid(
             `column`, and up to five as JSON under `problems`.
     """
     problems = check_sql(sql, purpose=purpose, mode=mode, allow=allow, properties=properties)
-    refuse_errors(problems)
-    return problems
-
-
-def refuse_errors(problems: Sequence[Problem]) -> None:
-    """Raise when there are errors among the problems.
-
-    Raises:
-        SqlRefusedError: as `require_valid`.
-    """
     errors = [problem for problem in problems if problem.severity == "error"]
     if not errors:
-        return
+        return problems
     first, shown = errors[0], errors[:_MOST_SHOWN]
     more = f"; and {len(errors) - len(shown)} more" if len(errors) > len(shown) else ""
     raise SqlRefusedError(

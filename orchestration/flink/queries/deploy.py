@@ -10,7 +10,7 @@ from orchestration.flink.jobs import find_live_jobs
 from orchestration.flink.queries.checkpoints import newest_restore_point, saved_restore_point
 from orchestration.flink.queries.find import is_live, job_state, require_free
 from orchestration.flink.queries.outcome import DeployResult, OnProgress, Steps
-from orchestration.flink.queries.plan import plan_job, session_spec
+from orchestration.flink.queries.plan import plan_job, session_settings, session_spec
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.restore import RestorePoint
 from orchestration.flink.queries.spec import QuerySpec
@@ -85,7 +85,8 @@ def check_spec(spec: QuerySpec, steps: Steps) -> None:
         SqlRefusedError, ConfigError: they break a rule.
     """
     with steps.step("validate", f"checking the definition of {spec.name}"):
-        problems = require_valid(spec.query, purpose="persistent", mode=spec.mode, properties=spec.execution)
+        settings = session_settings(spec, default_parallelism=1)
+        problems = require_valid(spec.query, purpose="persistent", mode=spec.mode, properties=settings)
         check_properties(spec.execution)
     for problem in problems:
         steps.warn(str(problem))

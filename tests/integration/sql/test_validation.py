@@ -10,14 +10,16 @@ from decimal import Decimal
 import pytest
 
 from orchestration.errors import InputError, SqlRefusedError, StatementError
+from orchestration.flink.columns import sink_columns
 from orchestration.flink.engine import SqlEngine, open_engine
 from orchestration.flink.gateway import GatewayClient
 from orchestration.flink.kinds import StatementKind
 from orchestration.flink.results import Limits
+from orchestration.flink.schema import describe_query
 from orchestration.flink.script import Statement, locate_error, split_script
 from orchestration.flink.session import Mode, Session, open_session
 from orchestration.flink.tokens import significant, tokenize
-from orchestration.flink.validate import check_deep, check_sql, duplicate_column
+from orchestration.flink.validate import check_deep, check_sql
 from orchestration.flink.windows import require_time_attribute, window_query
 from orchestration.settings import Settings
 from orchestration.sql import quote_flink, quote_literal
@@ -200,12 +202,18 @@ def test_the_tokenizer_reads_what_flink_reads(session: Session, sql: str) -> Non
     session.execute(f"EXPLAIN {sql}").close()
 
 
-def test_two_columns_of_one_name_are_v15(session: Session) -> None:
-    with pytest.raises(StatementError) as caught:
-        session.execute("CREATE TEMPORARY VIEW twice AS SELECT a.n, b.n FROM orders a JOIN orders b ON a.n = b.n")
-    problem = duplicate_column(caught.value)
-    assert problem is not None
-    assert (problem.code, problem.message) == ("V15", "two columns are called n")
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        ("SELECT a.n, b.n FROM orders a JOIN orders b ON a.n = b.n", "'n'"),
+        ("SELECT cust, COUNT(*) FROM orders GROUP BY cust", "column 2"),
+    ],
+)
+def test_columns_without_a_name_of_their_own_are_v15(session: Session, sql: str, text: str) -> None:
+    with pytest.raises(SqlRefusedError) as caught:
+        sink_columns(describe_query(session, sql).columns)
+    assert caught.value.context["rule"] == "V15"
+    assert text in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ from orchestration.flink.script import (
     classify,
     locate_error,
     position,
-    read_setting,
+    setting_of,
+    significant,
     split_script,
     tokenize,
 )
@@ -194,7 +195,7 @@ def test_each_kind_is_of_one_family(family: StatementFamily) -> None:
     ],
 )
 def test_set_and_reset_name_a_setting(sql: str, setting: Setting | None) -> None:
-    assert read_setting(sql) == setting
+    assert setting_of(significant(tokenize(sql))) == setting
 
 
 @pytest.mark.parametrize(

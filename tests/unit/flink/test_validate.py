@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from orchestration.errors import ConfigError, FlinkError, SqlRefusedError, StatementError
 from orchestration.flink.engine import open_engine
-from orchestration.flink.rules.problem import Permission, Problem, Purpose
+from orchestration.flink.queries.deploy import check_spec
+from orchestration.flink.queries.outcome import Steps
+from orchestration.flink.queries.spec import QuerySpec
+from orchestration.flink.rules.problem import Permission, Purpose
 from orchestration.flink.session import Mode
 from orchestration.flink.validate import (
-    check_columns,
     check_deep,
     check_properties,
     check_sql,
-    duplicate_column,
-    refuse_errors,
     require_valid,
 )
 from orchestration.settings import load_settings
@@ -292,33 +292,12 @@ def test_subqueries_are_looked_at_too() -> None:
     assert found(sql) == ["V13 warning 2:34", "V13 warning 3:3"]
 
 
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["a", "b"], []),
-        (["cust", "EXPR$1"], ["column 2 is an expression without a name"]),
-        (["id", "x", "id"], ["columns 1 and 3 are both called id"]),
-        (["id", "ID"], []),
-        (["EXPR$x", "my EXPR$1"], []),
-        ([], []),
-    ],
-)
-def test_v15_names_the_column(names: list[str], expected: list[str]) -> None:
-    @dataclass
-    class Column:
-        name: str
-
-    problems = check_columns([Column(name) for name in names])
-    assert [problem.message for problem in problems] == expected
-    assert {(problem.code, problem.severity) for problem in problems} <= {("V15", "error")}
-
-
-def test_v15_is_found_in_flinks_refusal_of_a_view() -> None:
-    error = StatementError("A column with the same name `id` has been defined at line 1, column 35.")
-    problem = duplicate_column(error)
-    assert problem is not None
-    assert (problem.code, problem.message) == ("V15", "two columns are called id")
-    assert duplicate_column(StatementError("Object 'x' not found")) is None
+@pytest.mark.parametrize(("ttl", "codes"), [("1 h", []), (None, ["V13"])])
+def test_the_state_ttl_of_a_definition_counts(ttl: str | None, codes: list[str]) -> None:
+    query = "SELECT a, COUNT(*) AS n FROM t GROUP BY a"
+    steps = Steps(None)
+    check_spec(QuerySpec.model_validate({"name": "q", "query": query, "state_ttl": ttl}), steps)
+    assert [warning[:3] for warning in steps.warnings] == codes
 
 
 @pytest.mark.parametrize(
@@ -368,12 +347,6 @@ def test_a_refusal_shows_no_more_than_five_problems() -> None:
         require_valid("SELECT a FROM t WHERE " + " AND ".join(["a != 1"] * 8))
     assert caught.value.message.count("V17") == 5
     assert caught.value.message.endswith("; and 3 more")
-
-
-def test_only_errors_are_refused() -> None:
-    refuse_errors([Problem("V11", "warning", "x")])
-    with pytest.raises(SqlRefusedError, match="V15"):
-        refuse_errors([Problem("V11", "warning", "x"), Problem("V15", "error", "y")])
 
 
 @pytest.mark.parametrize(
