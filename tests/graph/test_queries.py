@@ -183,7 +183,7 @@ class Watchable(FakeEngine):
 
     repairs: list[Repair] = field(default_factory=list)
     reconciled: list[bool] = field(default_factory=list)
-    is_up: bool = True
+    silent: str = ""
     rest: Any = field(default_factory=Rest)
     registry: Any = field(default_factory=Registry)
 
@@ -191,8 +191,8 @@ class Watchable(FakeEngine):
         super().__init__()
 
     def probe(self) -> None:
-        if not self.is_up:
-            raise UnreachableError("the Flink JobManager does not answer", context={"code": "cluster_unreachable"})
+        if self.silent:
+            raise UnreachableError(f"the {self.silent} does not answer", context={"code": f"{self.silent}_unreachable"})
 
     def reconcile(self, *, recover: bool = False) -> list[Repair]:
         self.reconciled.append(recover)
@@ -293,10 +293,19 @@ def test_queries_without_an_asset_are_told_by_alerts_alone(
 
 
 def test_a_cluster_that_is_down_is_no_failed_tick(watchable: Watchable, tick: Tick) -> None:
-    watchable.is_up = False
+    watchable.silent = "cluster"
     result = tick()
     assert (result.run_requests, result.asset_events) == ([], [])
     assert list(read_memory(result.cursor).silent) == ["cluster"]
+
+
+def test_a_gateway_that_is_down_keeps_nobody_from_judging_the_jobs(watchable: Watchable, tick: Tick) -> None:
+    watchable.silent = "gateway"
+    watchable.deploy(SPEC)
+    watchable.set_state("fares", QueryState.LOST)
+    result = tick()
+    assert described(result)[-1] == ("check", False)
+    assert list(read_memory(result.cursor).silent) == ["gateway"]
 
 
 def test_a_job_of_ours_without_record_is_an_alert(

@@ -59,7 +59,7 @@ def watch(
             return replace(job, reading=Reading(now, LOST))
         case QueryState.FAILED:
             code = "job_failed" if view.started_at else "deploy_failed"
-            return replace(job, failure=view.error_text or "the job failed", failure_code=code)
+            return replace(job, failure=view.error_text or _cause(view, engine), failure_code=code)
         case QueryState.STOPPED:
             return replace(job, failure="somebody canceled the job", failure_code="job_canceled")
         case state if state in LIVE and engine is not None and view.job_id is not None:
@@ -68,6 +68,12 @@ def watch(
             return job
         case _:
             return None
+
+
+def _cause(view: QueryView, engine: FlinkBacked | None) -> str:
+    """Return what the cluster says of a failure that no reconcile has written down yet."""
+    cause = read_job(engine.rest, view.job_id).cause if engine is not None and view.job_id is not None else ""
+    return f"the job failed: {cause}" if cause else "the job failed"
 
 
 def silent_gateway(engine: FlinkBacked) -> dict[str, str]:

@@ -194,7 +194,7 @@ def watched(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
     spec = QuerySpec.model_validate(
         {
             "name": "numbers",
-            "query": "SELECT n FROM numbers_source",
+            "query": "SELECT n + 1 AS n FROM numbers_source",
             "inputs": (
                 "CREATE TEMPORARY TABLE numbers_source (n BIGINT) WITH ('connector' = 'datagen', "
                 "'rows-per-second' = '5', 'fields.n.kind' = 'sequence', 'fields.n.start' = '1', "
@@ -234,7 +234,8 @@ def test_a_job_that_failed_is_seen_by_the_sensor_and_brought_back_by_the_repair(
     until(lambda: engine.rest.job(first).state == "FAILED", "the job to fail")
     [(passed, why)] = outcome(result := watched.tick())
     assert not passed
-    assert (why or "").startswith("the job failed")
+    assert (why or "").startswith("the job failed: ")
+    assert "Not a directory" in (why or "")
     assert len(result.run_requests or []) == 1
     watched.folder.unlink()
     aside.rename(watched.folder)
@@ -251,3 +252,9 @@ def test_a_job_that_failed_is_seen_by_the_sensor_and_brought_back_by_the_repair(
     back = watched.tick()
     assert (outcome(back), back.run_requests) == ([(True, "no trouble found")], [])
     assert watched.materialize()["was_unchanged"]
+
+    watched.spec = watched.spec.model_copy(update={"query": "SELECT n + 2 AS n FROM numbers_source"})
+    changed = watched.materialize()
+    assert (changed["was_unchanged"], changed["generation"]) == (False, 2)
+    assert changed["flink_job_id"] != view.job_id
+    assert changed["restored_from"]
