@@ -18,6 +18,7 @@ from weakref import WeakSet
 import httpx
 
 from orchestration.errors import FlinkError, InputError, MillraceError
+from orchestration.flink.catalog_sql import SESSION_CATALOG
 from orchestration.flink.connection import http_options
 from orchestration.flink.ddl import read_head
 from orchestration.flink.gateway import GatewayClient
@@ -351,7 +352,12 @@ class SqlEngine(QueryOperations):
                 _log.warning("the sinks of persistent queries are not known: %s", error)
                 ddl = []
             made = [(read_head(statement.text), statement.text) for text in ddl for statement in split_script(text)]
-            sinks = {head.path[-1]: text for head, text in made if head is not None and head.path}
+            # A table in a catalog of its own is there for all sessions, and its last name may be another sink's.
+            sinks = {
+                head.path[-1]: text
+                for head, text in made
+                if head is not None and head.path and (len(head.path) < 3 or head.path[0] == SESSION_CATALOG[0])
+            }
             self._sinks = (time.monotonic(), sinks)
         return sinks
 

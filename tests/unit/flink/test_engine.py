@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -20,6 +21,7 @@ from orchestration.errors import (
 )
 from orchestration.flink import probe
 from orchestration.flink.engine import SqlEngine, open_engine
+from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.results import QUERY_DEFAULTS, Limits
 from orchestration.flink.session import SessionSpec
 from orchestration.settings import Settings
@@ -290,6 +292,14 @@ def test_rows_come_asynchronously_too(engine: SqlEngine) -> None:
             return [change.values async for change in stream]
 
     assert asyncio.run(read()) == [(1,)]
+
+
+def test_a_topic_and_an_iceberg_table_of_the_same_name_do_not_hide_each_other(engine: SqlEngine) -> None:
+    for name, path in (("a", "`default_catalog`.`default_database`.`totals`"), ("b", "`lakehouse`.`streams`.`totals`")):
+        record = engine.registry.new_record(QuerySpec(name=name, query="SELECT 1 AS n"))
+        engine.registry.insert(replace(record, ddl=f"CREATE TABLE {path} (n INT) WITH ('connector' = 'print')"))
+    [found] = engine.tables.statements_for("SELECT n FROM totals")
+    assert (found.name, found.origin, "print" in found.ddl) == ("totals", "query", True)
 
 
 def test_the_sinks_of_live_queries_are_no_reason_to_fail_when_the_registry_does(
