@@ -27,7 +27,7 @@ from tests.unit.flink.many_sessions import FakeSession, ManySessions
 NAMESPACE = "test"
 SOURCE = "CREATE TEMPORARY TABLE src (n BIGINT) WITH ('connector' = 'datagen')"
 RESTORE = "execution.state-recovery.path"
-SAVEPOINTS = "file:///savepoints"
+SAVEPOINTS = "s3://bucket/savepoints"
 
 CAST = "java.lang.NumberFormatException: For input string: 'x'\n\tat a.b(C.java:1)\n"
 VALIDATION = "org.apache.flink.table.api.ValidationException: "
@@ -219,7 +219,7 @@ class Cluster:
             is_savepoint = job.restored.startswith(SAVEPOINTS)
             latest["restored"] = {"id": 1, "external_path": job.restored, "is_savepoint": is_savepoint}
         if job.checkpoints:
-            path = f"file:///checkpoints/{job.id}/chk-{job.checkpoints}"
+            path = f"s3://bucket/checkpoints/{job.id}/chk-{job.checkpoints}"
             latest["completed"] = {"id": job.checkpoints + 1, "external_path": path}
         if job.savepoint:
             latest["savepoint"] = {"id": job.checkpoints + 2, "external_path": job.savepoint, "is_savepoint": True}

@@ -186,7 +186,7 @@ def test_a_query_that_is_suspended_goes_on_from_its_savepoint(engine: SqlEngine,
     (job,) = cluster.live()
     assert (result.restored_from, job.restored, result.generation) == (path, path, 1)
     assert job.id == fixed_job_id(first.query_id, 1, 2)
-    assert (path or "").startswith("file:///savepoints/")
+    assert (path or "").startswith("s3://bucket/savepoints/")
 
 
 def test_a_stateless_query_starts_from_nothing(engine: SqlEngine, cluster: Cluster) -> None:
@@ -200,7 +200,7 @@ def test_a_query_whose_job_failed_goes_on_from_its_newest_checkpoint(engine: Sql
     job = cluster.jobs[first.job_id]
     job.checkpoints, job.state = 3, "FAILED"
     engine.reconcile()
-    assert engine.deploy(spec()).restored_from == f"file:///checkpoints/{job.id}/chk-3"
+    assert engine.deploy(spec()).restored_from == f"s3://bucket/checkpoints/{job.id}/chk-3"
 
 
 def test_a_canceled_query_starts_without_state_and_says_so(engine: SqlEngine, cluster: Cluster) -> None:

@@ -187,7 +187,7 @@ def test_a_restart_from_the_latest_checkpoint_cancels_and_takes_that(engine: Sql
     _, old = deployed(engine, cluster)
     old.checkpoints = 5
     result = engine.restart("orders", "latest_checkpoint")
-    assert result.restored_from == f"file:///checkpoints/{old.id}/chk-5"
+    assert result.restored_from == f"s3://bucket/checkpoints/{old.id}/chk-5"
     assert old.state == "CANCELED"
 
 
@@ -329,7 +329,7 @@ def test_an_upgrade_that_makes_no_checkpoint_goes_back(engine: SqlEngine, cluste
 def test_a_failed_way_back_says_where_the_state_is(engine: SqlEngine, cluster: Cluster) -> None:
     _, old = deployed(engine, cluster)
     cluster.broken = "INSERT"
-    with pytest.raises(JobFailedError, match="could not be started again from file:///savepoints/"):
+    with pytest.raises(JobFailedError, match="could not be started again from s3://bucket/savepoints/"):
         engine.upgrade(spec(f"{spec().query} WHERE n > 1"))
     record = engine.registry.require("orders")
     assert (record.state, record.savepoint_path, cluster.live()) == (QueryState.FAILED, old.savepoint, [])
