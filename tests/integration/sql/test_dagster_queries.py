@@ -215,8 +215,8 @@ def outcome(result: dg.SensorResult) -> list[tuple[bool, str | None]]:
     return [(one.passed, one.description) for one in result.asset_events if isinstance(one, dg.AssetCheckEvaluation)]
 
 
-def until(look: Callable[[], object], what: str) -> None:
-    wait_for(lambda: ((True if look() else None), "not yet"), what=what, timeout_s=60, backoff=POLL)
+def until(look: Callable[[], object], what: str, poll: Backoff = POLL) -> None:
+    wait_for(lambda: ((True if look() else None), "not yet"), what=what, timeout_s=60, backoff=poll)
 
 
 def test_a_job_that_failed_is_seen_by_the_sensor_and_brought_back_by_the_repair(
@@ -244,7 +244,7 @@ def test_a_job_that_failed_is_seen_by_the_sensor_and_brought_back_by_the_repair(
         watched.repair()
         return queries(engine)["numbers"].state == "RUNNING"
 
-    until(is_back, "the repair to start it again, 10 s after it failed")
+    until(is_back, "the repair to start it again, 10 s after it failed", Backoff(2.0, 2.0))
     view = queries(engine)["numbers"]
     assert view.job_id != first
     assert view.job_id is not None
