@@ -192,7 +192,13 @@ class SqlEngine(QueryOperations):
     def session(self, spec: SessionSpec | None = None) -> LogicalSession:
         """Return a session of the caller's own, who closes it. Nothing is sent before its first statement."""
         self._require_open()
-        session = LogicalSession(self.gateway, spec or SessionSpec(), timing=self.timing, on_replay=self.metrics.replay)
+        session = LogicalSession(
+            self.gateway,
+            spec or SessionSpec(),
+            timing=self.timing,
+            on_replay=self.metrics.replay,
+            make_room=self.pool.close_idle,
+        )
         self._sessions.add(session)
         return session
 

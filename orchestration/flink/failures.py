@@ -218,6 +218,7 @@ class Rule:
     Args:
         prefix: goes before the root cause.
         text: said instead of the root cause.
+        quotes_match: the cause that holds the pattern is said, not the deepest one.
     """
 
     pattern: str
@@ -226,10 +227,17 @@ class Rule:
     hint: str | None = None
     prefix: str = ""
     text: str = ""
+    quotes_match: bool = False
 
     def matches(self, trace: str) -> bool:
         """Whether the pattern is found anywhere in the trace."""
         return re.search(self.pattern, trace, re.DOTALL) is not None
+
+    def message(self, trace: str, reason: str) -> str:
+        """Return the error's text; `reason` is the root cause."""
+        if self.quotes_match:
+            reason = next((_shorten(redact(cause.text)) for cause in causes(trace) if self.matches(cause.text)), reason)
+        return self.text or self.prefix + reason
 
 
 _AGAIN = "run again; the gateway was restarted, or the session was idle too long"
@@ -275,7 +283,7 @@ _RULES = (
     ),
     Rule(r"doesn't support consuming (?:update|delete)", "sink_incompatible", StatementError),
     Rule(r"TableAlreadyExist|Temporary (?:table|view) '[^']*' already exists", "table_exists", StatementError),
-    Rule(r"Could not parse value", "config_invalid", StatementError),
+    Rule(r"Could not parse value", "config_invalid", StatementError, quotes_match=True),
     Rule(
         rf"org\.apache\.iceberg\..*(?:{_REFUSED})",
         "catalog_unreachable",
@@ -340,7 +348,7 @@ def error_from_answer(service: str, call: str, status: int, body: str, context: 
     for rule in _RULES:
         if rule.matches(trace):
             known["code"] = rule.code
-            message = rule.text or rule.prefix + reason
+            message = rule.message(trace, reason)
             if rule.error is JobFailedError:
                 return JobFailedError(message, hint=rule.hint, context=known, root_cause=reason)
             return rule.error(message, hint=rule.hint, context=known)

@@ -71,6 +71,7 @@ class LogicalSession:
         spec: of the sessions behind it; its mode is the one of statements that name none. `SET
             'execution.runtime-mode'` changes that mode, by going over to sessions of the other mode.
         on_replay: called each time a lost session is replaced.
+        make_room: called when the gateway takes no further session, before one more try.
     """
 
     def __init__(
@@ -80,9 +81,10 @@ class LogicalSession:
         *,
         timing: Timing = NORMAL_TIMING,
         on_replay: Callable[[], object] | None = None,
+        make_room: Callable[[], object] | None = None,
     ) -> None:
         self.spec = spec
-        self._gateway, self._timing, self._on_replay = gateway, timing, on_replay
+        self._gateway, self._timing, self._on_replay, self._make_room = gateway, timing, on_replay, make_room
         self._journal = Journal(spec.statements())
         self._mode: Mode = spec.mode
         self._is_closed = False
@@ -287,7 +289,7 @@ class LogicalSession:
                     return member
             self._opening[mode] = self._opening.get(mode, 0) + 1
         try:
-            member = _Member(open_spec(self._gateway, self.spec.in_mode(mode), self._timing))
+            member = _Member(self._open(self.spec.in_mode(mode)))
         except BaseException:
             with self._changed:
                 self._opening[mode] -= 1
@@ -300,6 +302,15 @@ class LogicalSession:
                 return member
         member.session.close()
         raise FlinkError("the Flink session is closed", context={"session": self.spec.name})
+
+    def _open(self, spec: SessionSpec) -> Session:
+        try:
+            return open_spec(self._gateway, spec, self._timing)
+        except FlinkError as error:
+            if error.code != "session_limit" or self._make_room is None:
+                raise
+        self._make_room()
+        return open_spec(self._gateway, spec, self._timing)
 
     def _can_take(self, mode: Mode) -> bool:
         ours = [member for member in self._members if member.session.mode == mode]

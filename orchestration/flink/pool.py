@@ -254,8 +254,8 @@ class SessionPool:
         if is_ours:
             self._give_up_place(key)
 
-    def forget_idle(self) -> None:
-        """Close all idle sessions: the gateway forgot one, so it was restarted or none of them was used for long."""
+    def close_idle(self) -> None:
+        """Close all idle sessions: they are lost, or others need their place at the gateway."""
         while self._make_room():
             pass
 

@@ -44,7 +44,7 @@ class Runner:
             except SessionLostError as error:
                 # It has no operation yet. The other idle sessions are as old as this one, so they are gone as well.
                 lease.discard()
-                self._pool.forget_idle()
+                self._pool.close_idle()
                 if is_repeat:
                     self._count(kind, error)
                     raise

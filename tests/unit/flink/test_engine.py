@@ -155,6 +155,19 @@ def test_expired_sessions_of_the_pool_are_replaced_and_the_query_succeeds(
     assert metric(engine, "sql_engine_session_replays_total") == 1
 
 
+def test_idle_sessions_of_the_pool_make_room_for_a_session_of_ones_own(
+    engine: SqlEngine, gateway: ManySessions
+) -> None:
+    gateway.max_sessions = 1
+    rows(engine, "SELECT 1")
+    with engine.session() as session:
+        session.execute("SELECT 2").close()
+        assert gateway.open == {"s2"}
+        with engine.session() as second, pytest.raises(FlinkError) as caught:
+            second.execute("SELECT 3")
+    assert caught.value.code == "session_limit"
+
+
 def test_a_session_that_is_lost_twice_is_an_error(engine: SqlEngine, gateway: ManySessions) -> None:
     gateway.on_submit = lambda session, sql: server_error(f"{GATEWAY_ERROR}Session '{session.handle}' does not exist.")
     with pytest.raises(SessionLostError):

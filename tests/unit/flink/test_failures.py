@@ -176,6 +176,14 @@ def test_each_cause_has_its_code(cause: str, code: str) -> None:
     assert written(trace(cause)).code == code
 
 
+def test_a_setting_that_cannot_be_read_is_named() -> None:
+    text = "Could not parse value 'x' for key 'parallelism.default'."
+    mapped = written(
+        trace(f"java.lang.IllegalArgumentException: {text}", 'java.lang.NumberFormatException: For input string: "x"')
+    )
+    assert (mapped.code, mapped.message) == ("config_invalid", text)
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "code", "exit_code"),
     [

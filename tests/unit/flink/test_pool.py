@@ -190,7 +190,7 @@ def test_a_lost_session_is_not_handed_out_again(make: Make, gateway: ManySession
     gateway.lose()
     lease = pool.lease(STREAMING)
     lease.discard()
-    pool.forget_idle()
+    pool.close_idle()
     with pool.session(STREAMING) as session:
         assert session.handle == "s3"
 
