@@ -133,6 +133,15 @@ class RegistryCases:
         with ThreadPoolExecutor(8) as pool:
             assert sum(pool.map(change, range(8))) == 1
 
+    def test_queries_that_are_deployed_at_the_same_time_have_job_ids_of_their_own(
+        self, open_registry: OpenRegistry
+    ) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda number: insert(open_registry(), f"query {number}"), range(20)))
+        records = open_registry().all()
+        assert len({record.job_id for record in records}) == len(records) == 20
+        assert {fixed_job_id(record.id, 1, 1) for record in records} == {record.job_id for record in records}
+
     def test_of_two_processes_that_deploy_one_name_one_wins(self, open_registry: OpenRegistry, url: str) -> None:
         """The database is new for both: they also make its tables at the same time."""
         program = (
