@@ -20,7 +20,7 @@ import httpx
 from orchestration.errors import FlinkError, InputError, MillraceError
 from orchestration.flink.catalog_sql import SESSION_CATALOG
 from orchestration.flink.connection import http_options
-from orchestration.flink.ddl import read_head
+from orchestration.flink.ddl import Path, read_head
 from orchestration.flink.gateway import GatewayClient
 from orchestration.flink.kinds import StatementKind, classify
 from orchestration.flink.logical import LogicalSession
@@ -358,12 +358,7 @@ class SqlEngine(QueryOperations):
                 _log.warning("the sinks of persistent queries are not known: %s", error)
                 ddl = []
             made = [(read_head(statement.text), statement.text) for text in ddl for statement in split_script(text)]
-            # A table in a catalog of its own is there for all sessions, and its last name may be another sink's.
-            sinks = {
-                head.path[-1]: text
-                for head, text in made
-                if head is not None and head.path and (len(head.path) < 3 or head.path[0] == SESSION_CATALOG[0])
-            }
+            sinks = {head.path[-1]: text for head, text in made if head is not None and _is_of_session(head.path)}
             self._sinks = (time.monotonic(), sinks)
         return sinks
 
@@ -375,6 +370,11 @@ class SqlEngine(QueryOperations):
     def _count_sessions(self) -> Mapping[tuple[str, str], int]:
         own = Counter((mode, "busy") for session in list(self._sessions) for mode, _ in session.handles)
         return Counter(self.pool.stats()) + own
+
+
+def _is_of_session(path: Path) -> bool:
+    """Whether a table ends with its session. One in another catalog is there for all of them, maybe of the same name."""
+    return 0 < len(path) < 3 or path[:1] == SESSION_CATALOG[:1]
 
 
 _open_engines: WeakSet[SqlEngine] = WeakSet()

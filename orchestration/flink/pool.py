@@ -18,7 +18,7 @@ from orchestration.flink.pages import NORMAL_TIMING, Timing
 from orchestration.flink.session import Session, SessionSpec, close_sessions, open_spec
 
 DISCARD_S = 5.0
-"""A session that is thrown away is closed in one attempt: its caller already waited for a gateway that did not answer."""
+"""A session that is thrown away is closed in one attempt: its caller has waited for the gateway already."""
 
 _LOOK_S = 0.5
 """How often to try again when the gateway has no room: its sessions also end without our doing."""
