@@ -373,7 +373,7 @@ class SqlEngine(QueryOperations):
 
 
 def _is_of_session(path: Path) -> bool:
-    """Whether a table ends with its session. One in another catalog is there for all of them, maybe of the same name."""
+    """Whether a table ends with its session; others are there for all sessions, and may share its last name."""
     return 0 < len(path) < 3 or path[:1] == SESSION_CATALOG[:1]
 
 
