@@ -26,6 +26,7 @@ from orchestration.naming import CATALOG
 
 if TYPE_CHECKING:
     from orchestration.flink.provider import StreamEngine
+    from orchestration.flink.queries.outcome import DeployResult
     from orchestration.flink.results import Change, Column
 
 GROUP = "queries"
@@ -73,7 +74,9 @@ def build_query(spec: QuerySpec, deps: Sequence[dg.AssetKey]) -> dg.AssetsDefini
     )
     def query(context: dg.AssetExecutionContext, sql_engine: SqlEngineResource) -> dg.MaterializeResult:  # pyright: ignore[reportMissingTypeArgument]
         with failures(context.retry_number), sql_engine.open() as engine:
-            return deploy_query(engine, spec, context.log.info)
+            result, reading = _deploy(engine, spec, context.log.info)
+        health = judge(reading) if reading is not None else Health()
+        return dg.MaterializeResult(metadata=query_metadata(result, reading), check_results=[health_result(health)])
 
     return query
 
@@ -148,22 +151,14 @@ def declared_tables(folder: Path = TEMPLATES_DIR / "tables") -> dict[str, str]:
 
 
 def deploy_query(engine: "StreamEngine", spec: QuerySpec, say: Say | None = None) -> dg.MaterializeResult:  # pyright: ignore[reportMissingTypeArgument]
-    """Deploy a query, or leave it if it runs as it is defined, and return its materialization.
+    """Deploy a query, or leave it if it runs as it is defined, and return a materialization, for an asset of your own.
 
     Metadata: job id and link, sink, DDL with secrets masked, records and checkpoints so far, seconds of each step.
 
     Raises:
         MillraceError: as `StreamEngine.deploy`; nothing of a failed deploy is left.
     """
-    result = engine.deploy(spec, replace=True)
-    if say is not None:
-        did = "runs already, unchanged" if result.unchanged else f"deployed, generation {result.generation}"
-        say(f"{result.name}: {did}; job {result.job_id}, sink {result.sink_table}")
-        for warning in result.warnings:
-            say(f"{result.name}: warning: {warning}")
-    reading = read_if_flink(engine, result.job_id)
-    health = judge(reading) if reading is not None else Health()
-    return dg.MaterializeResult(metadata=query_metadata(result, reading), check_results=[health_result(health)])
+    return dg.MaterializeResult(metadata=query_metadata(*_deploy(engine, spec, say)))
 
 
 def run_sql(
@@ -207,6 +202,16 @@ def run_sql(
         rows = [dg.TableRecord(_record(columns, change)) for change in preview]
         metadata["first_rows"] = dg.MetadataValue.table(rows, dg.TableSchema.from_name_type_dict(_types(columns)))
     return dg.MaterializeResult(metadata=metadata)
+
+
+def _deploy(engine: "StreamEngine", spec: QuerySpec, say: Say | None) -> "tuple[DeployResult, Reading | None]":
+    result = engine.deploy(spec, replace=True)
+    if say is not None:
+        did = "runs already, unchanged" if result.unchanged else f"deployed, generation {result.generation}"
+        say(f"{result.name}: {did}; job {result.job_id}, sink {result.sink_table}")
+        for warning in result.warnings:
+            say(f"{result.name}: warning: {warning}")
+    return result, read_if_flink(engine, result.job_id)
 
 
 def read_if_flink(engine: "StreamEngine", job_id: str) -> Reading | None:

@@ -15,7 +15,7 @@ import pytest
 from orchestration.contracts import DatasetContract
 from orchestration.defs.jobs import query_reconcile
 from orchestration.defs.keys import query_asset
-from orchestration.defs.queries import HEALTHY, build_queries, known_tables, parents, paths_in, run_sql
+from orchestration.defs.queries import HEALTHY, build_queries, deploy_query, known_tables, parents, paths_in, run_sql
 from orchestration.defs.resources import ENGINE_KEY, SqlEngineResource
 from orchestration.defs.sensors import build_sensor, read_memory
 from orchestration.errors import JobFailedError, UnreachableError
@@ -83,6 +83,20 @@ def test_materializing_deploys_and_doing_it_again_changes_nothing(
     assert [metadata(result)["was_unchanged"] for result in (first, again)] == [False, True]
     assert metadata(first)["dagster/table_name"] == "fares"
     assert [check.passed for check in again.get_asset_check_evaluations()] == [True]
+
+
+def test_an_asset_of_ones_own_deploys_and_asks(engine: FakeEngine) -> None:
+    engine.answers["SELECT 1 AS a"] = Answer((Column("a", "INT", is_nullable=False),), (Change("INSERT", (1,)),))
+
+    @dg.asset(required_resource_keys={ENGINE_KEY})
+    def own(context) -> dg.MaterializeResult[Any]:
+        with context.resources.sql_engine.open() as opened:
+            run_sql(opened, "SELECT 1 AS a")
+            return deploy_query(opened, SPEC)
+
+    result = dg.materialize([own], resources={ENGINE_KEY: SqlEngineResource()})
+    [made] = result.asset_materializations_for_node("own")
+    assert made.metadata["flink_job_id"].value == engine.list()[0].job_id
 
 
 def test_a_changed_text_replaces_the_job(contract: DatasetContract, engine: FakeEngine) -> None:
