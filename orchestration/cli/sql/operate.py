@@ -117,7 +117,9 @@ def restart(
 
 def delete(
     ref: Ref,
-    keep_sink: Annotated[bool, typer.Option("--keep-sink", help="Leave the sink's table.")] = False,
+    keep_sink: Annotated[
+        bool, typer.Option("--keep-sink", help="Leave its tables, and do not look whether others read them.")
+    ] = False,
     drop_data: Annotated[
         bool, typer.Option("--drop-data", help="Also delete what the query wrote: its topic or its files.")
     ] = False,
@@ -127,7 +129,7 @@ def delete(
     output: AsOutput = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel a query, drop its sink's table and remove it from the list. What it wrote stays, unless --drop-data.
+    """Cancel a query and remove it from the list. What it wrote stays, unless --drop-data.
 
     Examples:
 

@@ -352,7 +352,7 @@ def test_reconcile_finds_the_queries_of_a_registry_that_is_gone(cli: Cli) -> Non
     for path in cli.folder.glob("queries.sqlite*"):
         path.unlink()
     assert json.loads(cli("list", "--json").out) == []
-    [repair] = json.loads(cli("reconcile", "--recover", "--json").out)
+    [repair] = json.loads(cli("reconcile", "--json").out)
     assert repair["action"] == "adopt"
     [listed] = json.loads(cli("list", "--json").out)
     assert (listed["job_id"], listed["state"]) == (job_id, "RUNNING")
