@@ -29,10 +29,10 @@ _WATERMARK = (
     "scan.watermark.emit.strategy",
     "scan.watermark.idle-timeout",
 )
-_ALWAYS = ("connector", "property-version")
 _KAFKA = (
     "key.fields-prefix",
     "key.format",
+    "property-version",
     "scan.bounded.mode",
     "scan.bounded.specific-offsets",
     "scan.bounded.timestamp-millis",
@@ -98,9 +98,9 @@ class Connector:
         Raises:
             ConfigError: names the option and the closest known one.
         """
-        known = self.options | self._of_formats(options)
+        known = self.known_options(options)
         for option in options:
-            if option in known or any(re.match(free, option) for free in self.open_options):
+            if option in known or self.is_open(option):
                 continue
             close = difflib.get_close_matches(option, sorted(known), n=1, cutoff=0.5)
             raise ConfigError(
@@ -108,6 +108,18 @@ class Connector:
                 hint=f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(sorted(known))}",
                 context={"code": "connector_option_invalid", "connector": self.name, "option": option},
             )
+
+    def is_open(self, option: str) -> bool:
+        """Whether the option is one of those whose names are free, such as `properties.linger.ms`."""
+        return any(re.match(free, option) for free in self.open_options)
+
+    def known_options(self, given: Mapping[str, str]) -> frozenset[str]:
+        """Return the names of all options, with those of the formats that `given` names.
+
+        Raises:
+            ConfigError: a format is not known.
+        """
+        return self.options | self._of_formats(given)
 
     def _of_formats(self, options: Mapping[str, str]) -> frozenset[str]:
         found: set[str] = set()
@@ -132,7 +144,7 @@ def _connector(
     formats: Mapping[str, str] | None = None,
     address: tuple[str, ...] = (),
 ) -> Connector:
-    return Connector(name, takes, frozenset({*_ALWAYS, *options}), open_options, formats or {}, address)
+    return Connector(name, takes, frozenset({"connector", *options}), open_options, formats or {}, address)
 
 
 CONNECTORS: Mapping[str, Connector] = {
@@ -177,6 +189,7 @@ CONNECTORS: Mapping[str, Connector] = {
                 "partition.time-extractor.timestamp-formatter",
                 "partition.time-extractor.timestamp-pattern",
                 "path",
+                "property-version",
                 "sink.parallelism",
                 "sink.partition-commit.delay",
                 "sink.partition-commit.policy.class",
@@ -202,6 +215,7 @@ CONNECTORS: Mapping[str, Connector] = {
             "jdbc",
             "keyed_updates",
             (
+                "property-version",
                 "url",
                 "table-name",
                 "driver",
@@ -229,6 +243,7 @@ CONNECTORS: Mapping[str, Connector] = {
                 "sink.buffer-flush.interval",
                 "sink.max-retries",
                 "sink.parallelism",
+                *_WATERMARK,
             ),
             open_options=(r"properties\.\w",),
             address=("url",),
@@ -257,8 +272,10 @@ CONNECTORS: Mapping[str, Connector] = {
                 r"commit\.",
             ),
         ),
-        _connector("print", "all", ("print-identifier", "standard-error", "sink.parallelism", *_WATERMARK)),
-        _connector("blackhole", "all", _WATERMARK),
+        _connector(
+            "print", "all", ("property-version", "print-identifier", "standard-error", "sink.parallelism", *_WATERMARK)
+        ),
+        _connector("blackhole", "all", ("property-version", *_WATERMARK)),
         _connector(
             "datagen",
             "nothing",

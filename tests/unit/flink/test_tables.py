@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from orchestration.errors import ConfigError, StatementError
 from orchestration.flink.tables import TableDirectory, create_topic_table
@@ -135,7 +136,10 @@ def test_a_mention_is_an_identifier_that_the_statement_does_not_make(home: Path,
 
 def test_the_catalog_comes_with_its_name_and_hides_its_credentials(home: Path) -> None:
     settings = Settings(
-        catalog_uri="http://h:2", catalog_client_id="me", catalog_client_secret="hunter2hunter2", catalog="polaris"
+        catalog="polaris",
+        catalog_uri="http://h:2",
+        catalog_client_id="me",
+        catalog_client_secret=SecretStr("hunter2hunter2"),
     )
     [catalog] = TableDirectory(settings).statements_for("SELECT * FROM lakehouse.silver.cleaned_trips")
     assert catalog.ddl.startswith("CREATE CATALOG IF NOT EXISTS `lakehouse` WITH (")
