@@ -9,7 +9,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Generator, Mapping, Sequence, Set
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -210,7 +210,7 @@ class SqlEngine(QueryOperations):
         mode: Mode = "streaming",
         allow: Set[Permission] = NO_PERMISSION,
         limits: Limits = _NO_LIMITS,
-    ) -> Iterator[StatementOutcome]:
+    ) -> Generator[StatementOutcome]:
         """Run the statements of a script one after the other, in one session, each when it is asked for.
 
         Everything is checked before the first one is sent. The first error ends the script; jobs that it started go on.
@@ -228,7 +228,7 @@ class SqlEngine(QueryOperations):
 
     def _in_session_of(
         self, given: LogicalSession | None, mode: Mode, statements: Sequence[Statement], limits: Limits
-    ) -> Iterator[StatementOutcome]:
+    ) -> Generator[StatementOutcome]:
         session = given or self.session(SessionSpec("script", check_mode(mode)))
         try:
             yield from run_statements(self._runner, session, statements, self._declarations, limits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from orchestration.errors import MillraceError
@@ -38,7 +38,7 @@ def run_statements(
     statements: Sequence[Statement],
     declarations: Callable[[str, Mode], Sequence[str]],
     limits: Limits,
-) -> Iterator[StatementOutcome]:
+) -> Generator[StatementOutcome]:
     """Run each statement when it is asked for; the first error ends the script.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -63,19 +64,25 @@ def test_a_gateway_that_is_down_is_told_after_the_retries(settings: Settings) ->
 def test_a_restarted_gateway_ends_a_result_clearly_and_the_next_queries_work(
     engine: SqlEngine, own_gateway: OwnGateway
 ) -> None:
-    for _ in range(2):
-        engine.execute("SELECT 1 AS a").to_list()
+    engine.execute("SELECT 1 AS a").to_list()
     with engine.session() as session:
         session.execute(NUMBERS).close()
-        rows = session.execute("SELECT n FROM numbers").rows()
-        assert next(rows)[0] is not None
-        own_gateway.stop()
-        own_gateway.start()
-        with pytest.raises(MillraceError) as caught:
-            for _ in rows:
-                pass
-        assert caught.value.code == "session_lost"
-        # The pool's sessions are gone as well, and so is the logical session's: both are made again.
+        with closing(engine.run_script("SELECT n FROM numbers", session=session)) as script:
+            stream = next(script).stream
+            assert stream is not None
+            assert next(stream).values[0] is not None
+            job_id = stream.job_id
+            assert job_id is not None
+            own_gateway.stop()
+            own_gateway.start()
+            with pytest.raises(MillraceError) as caught:
+                for _ in stream:
+                    pass
+            assert caught.value.code == "session_lost"
+            # Nobody but the engine can end the query's job: the gateway that started it is gone.
+            assert stream.wait_settled(15)
+            assert engine.rest.job(job_id).state == "CANCELED"
+        # The pool's session is gone as well, and so is the logical session's: both are made again.
         assert engine.execute("SELECT 2 AS a").to_list()[0].values == (2,)
         assert [row[0] for row in session.execute("SHOW TABLES").fetch_all()] == ["numbers"]
     assert b"sql_engine_session_replays_total 2.0" in engine.metrics.text()
