@@ -26,6 +26,15 @@ def opened_engine() -> Iterator[SqlEngine]:
         yield engine
 
 
+@contextmanager
+def operating_engine() -> Iterator[SqlEngine]:
+    """As `opened_engine`, for operations on deployed queries: after a signal they take back what they began."""
+    from orchestration.cli.sql.interrupts import Interrupts
+
+    with Interrupts(), opened_engine() as engine:
+        yield engine
+
+
 def choose_limits(settings: Settings, max_rows: int | None, fetch_timeout_s: float | None) -> Limits:
     """Return the limits of an interactive query: what was asked for, else the settings; 0 means none."""
     from orchestration.flink.results import Limits

@@ -12,6 +12,9 @@ from orchestration.errors import MillraceError
 if TYPE_CHECKING:
     from orchestration.flink.results import RowStream
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, `kill`, and a terminal that was closed."""
+
 
 class Interrupts:
     """Within the block a first signal cancels the watched stream, a second one raises; without a stream each raises.
@@ -26,7 +29,7 @@ class Interrupts:
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             self._before[number] = signal.signal(number, self._on_signal)
         return self
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli.sql.engine import opened_engine
+from orchestration.cli.sql.engine import operating_engine
 from orchestration.cli.sql.options import AsJson, AsOutput, Ref, choose_output
 from orchestration.cli.sql.output import as_record, write_result
 from orchestration.cli.sql.persistent import NonRestored, progress, write_deployed
@@ -74,7 +74,7 @@ def stop(
         millrace sql stop revenue_per_zone --mode cancel --json
     """
     form = choose_output(output, as_json)
-    with opened_engine() as engine:
+    with operating_engine() as engine:
         result = engine.stop(
             ref,
             mode.value if mode else None,
@@ -108,7 +108,7 @@ def restart(
         millrace sql restart revenue_per_zone --from fresh --json
     """
     form = choose_output(output, as_json)
-    with opened_engine() as engine:
+    with operating_engine() as engine:
         result = engine.restart(
             ref, from_.value, allow_non_restored_state=allow_non_restored_state, on_progress=progress()
         )
@@ -138,7 +138,7 @@ def delete(
         millrace sql delete revenue_per_zone --drop-data --json
     """
     form = choose_output(output, as_json)
-    with opened_engine() as engine:
+    with operating_engine() as engine:
         result = engine.delete(ref, drop_sink=not keep_sink, drop_data=drop_data, force=force, on_progress=progress())
 
     def for_people() -> None:
@@ -165,6 +165,6 @@ def savepoint(
         millrace sql savepoint revenue_per_zone --json | jq -r .path
     """
     form = choose_output(output, as_json)
-    with opened_engine() as engine:
+    with operating_engine() as engine:
         result = engine.savepoint(ref, savepoint_dir=savepoint_dir, timeout_s=timeout)
     write_result(form, as_record(result), lambda: show(result.path))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestration.cli.sql.engine import opened_engine
+from orchestration.cli.sql.engine import operating_engine
 from orchestration.cli.sql.options import AsJson, AsOutput, Mode, Output, choose_output, read_sql
 from orchestration.cli.sql.output import as_record, write_result
 from orchestration.cli.terminal import duration, say, show
@@ -89,7 +89,7 @@ def deploy(
     """
     form = choose_output(output, as_json)
     spec = read_spec(file, name, query, sink, table, key, parallelism, mode)
-    with opened_engine() as engine:
+    with operating_engine() as engine:
         result = engine.deploy(
             spec,
             replace=replace,
@@ -125,7 +125,7 @@ def upgrade(
     """
     form = choose_output(output, as_json)
     spec = read_spec(file, name, query, sink, table, key, parallelism, mode)
-    with opened_engine() as engine:
+    with operating_engine() as engine:
         result = engine.upgrade(
             spec,
             allow_non_restored_state=allow_non_restored_state,

@@ -247,6 +247,18 @@ def test_a_signal_ends_the_query_then_the_command(
     assert proxied.sessions_left_open == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_takes_a_deploy_back(cli: Cli, rest: FlinkRest, number: signal.Signals) -> None:
+    file = cli.spec("dropped", "SELECT n FROM ticks", inputs=[TICKS.format(rate=5).rstrip(";")])
+    process = cli.start("deploy", file)
+    assert process.stderr is not None
+    told = next(line for line in process.stderr if "runs steadily" in line)
+    process.send_signal(number)
+    _, rest_of_told = process.communicate(timeout=30)
+    assert process.returncode == 130, rest_of_told
+    assert rest.job(told.split("until job ")[1].split()[0]).state == "CANCELED"
+
+
 def test_a_reader_that_goes_away_ends_the_query(cli: Cli, rest: FlinkRest, proxied: Gateway) -> None:
     job = f"cli.{uuid.uuid4().hex[:8]}"
     process = cli.start("run", "--max-rows", "0", "--fetch-timeout", "0", script(cli, job))
@@ -294,7 +306,7 @@ def test_a_plan_is_shown(cli: Cli) -> None:
 
 
 def test_a_query_lives_through_its_commands(cli: Cli, rest: FlinkRest) -> None:
-    """Deploy, look, savepoint, stop, restart, upgrade, delete: what each says to machines, and its exit code."""
+    """Deploy, look, savepoint, stop, restart, delete: what each says to machines, and its exit code."""
     inputs = [TICKS.format(rate=5).rstrip(";")]
     file = cli.spec("ticker", "SELECT n FROM ticks", inputs=inputs)
     deployed = json.loads(cli("deploy", "--json", file).out)
@@ -319,12 +331,10 @@ def test_a_query_lives_through_its_commands(cli: Cli, rest: FlinkRest) -> None:
     assert rest.job(job_id).state == "FINISHED"
     restarted = json.loads(cli("restart", "--json", "ticker").out)
     assert restarted["restored_from"] == stopped["savepoint_path"]
-    upgraded = json.loads(cli("upgrade", "--json", other).out)
-    assert upgraded["generation"] == 2
 
     deleted = cli("delete", "ticker", "--json")
     assert (deleted.code, json.loads(deleted.out)["changed"]) == (0, True)
-    assert rest.job(upgraded["job_id"]).state == "CANCELED"
+    assert rest.job(restarted["job_id"]).state == "CANCELED"
     assert json.loads(cli("delete", "--json", "ticker").out)["changed"] is False
     assert json.loads(cli("list", "--json").out) == []
 

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from orchestration.cli.sql.interrupts import Interrupts
+from orchestration.cli.sql.interrupts import SIGNALS, Interrupts
 from orchestration.errors import FlinkError, StatementError
 from orchestration.flink.results import RowStream
 
@@ -24,7 +24,7 @@ class Stream:
         self.cancelled.set()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_signal_cancels_the_stream_and_the_second_one_raises(number: signal.Signals) -> None:
     stream = Stream()
     with Interrupts() as interrupts:
