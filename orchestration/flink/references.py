@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from orchestration.errors import ConfigError
 from orchestration.flink.tokens import Token, string_value, tokenize
-from orchestration.redaction import is_sensitive_key, remember_secrets
+from orchestration.redaction import MASK, is_sensitive_key, redact, remember_secrets
 from orchestration.sql import quote_literal
 
 _REFERENCE = re.compile(r"env:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|file:(?P<path>/(?!/).*)")
@@ -76,15 +76,37 @@ def resolve_ddl(ddl: str, environ: Mapping[str, str] | None = None) -> str:
     Raises:
         ConfigError: as `resolve_reference`.
     """
-    before: list[Token] = []
     parts: list[str] = []
-    for token in tokenize(ddl):
+    for token, option in _with_options(ddl):
         value = string_value(token)
-        is_option_value = len(before) > 1 and before[-1].text == "=" and before[-2].kind == "string"
-        if value is not None and is_option_value and is_reference(value):
+        if option is not None and value is not None and is_reference(value):
             parts.append(quote_literal(resolve_reference(value, environ)))
         else:
             parts.append(token.text)
-        if not token.is_blank:
-            before.append(token)
     return "".join(parts)
+
+
+def mask_secrets(ddl: str) -> str:
+    """Return the statement as it is stored: without secrets, and good for `resolve_ddl`, since references stay."""
+    parts: list[str] = []
+    for token, option in _with_options(ddl):
+        value = string_value(token)
+        if value is None:
+            parts.append(redact(token.text))
+        elif option is not None and is_reference(value):
+            parts.append(token.text)
+        else:
+            masked = MASK if option is not None and needs_reference(option) else redact(value)
+            # Token by token: a mask must not take the quote after it along.
+            parts.append("'" + masked.replace("'", "''") + "'")
+    return "".join(parts)
+
+
+def _with_options(sql: str) -> Iterator[tuple[Token, str | None]]:
+    """Yield each token, and with the value of an option the option's name."""
+    before: list[Token] = []
+    for token in tokenize(sql):
+        is_value = token.kind == "string" and len(before) > 1 and before[-1].text == "="
+        yield token, string_value(before[-2]) if is_value else None
+        if not token.is_blank:
+            before = [*before[-1:], token]

@@ -17,6 +17,7 @@ from orchestration.flink.queries.holder import default_who, this_process
 from orchestration.flink.queries.record import FIELDS, QueryEvent, QueryRecord
 from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.states import BUSY, LIVE, OVER, QueryState
+from orchestration.flink.references import mask_secrets
 from orchestration.redaction import redact
 
 _KEPT_BY_REGISTRY = frozenset({"version", "updated_at", "holder", "held_until", "has_run"})
@@ -155,8 +156,8 @@ class Registry:
         """Change fields of a query, add an event, and return the query as stored.
 
         The states DEPLOYING, STOPPING and DELETING make this process the holder, all others let the query go. A higher
-        `generation` keeps the record as it was. A new `savepoint_path` takes the place of an older checkpoint. `ddl`
-        and `error_text` are redacted.
+        `generation` keeps the record as it was. A new `savepoint_path` takes the place of an older checkpoint.
+        Secrets in `ddl` and `error_text` are masked; references stay in `ddl`: other sessions declare the sink by it.
 
         Args:
             record: as it was read: a newer one in the registry is not overwritten.
@@ -260,7 +261,7 @@ class Registry:
             stopped_at=None if is_up else (record.stopped_at or now) if record.state in OVER else record.stopped_at,
             holder=this_process() if is_held else None,
             held_until=now + timedelta(seconds=self.lease_s) if is_held else None,
-            ddl=redact(record.ddl) if record.ddl else record.ddl,
+            ddl=mask_secrets(record.ddl) if record.ddl else record.ddl,
             error_text=redact(record.error_text) if record.error_text else record.error_text,
         )
 

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from orchestration.errors import ConfigError
+from orchestration.errors import ConfigError, StatementError
 from orchestration.flink.profiles import load_profiles
-from orchestration.flink.references import check_value, is_reference, needs_reference, resolve_ddl, resolve_reference
+from orchestration.flink.references import (
+    check_value,
+    is_reference,
+    mask_secrets,
+    needs_reference,
+    resolve_ddl,
+    resolve_reference,
+)
 from orchestration.redaction import redact
 from orchestration.settings import Settings
 
@@ -116,6 +126,25 @@ def test_only_values_of_options_are_resolved() -> None:
         "CREATE TABLE t (a STRING COMMENT 'env:PW') WITH ('password' /* env:PW */ = 'o''neil-the-2nd', "
         "'url' = 'file:///x', 'note' = 'it''s')"
     )
+
+
+def test_a_statement_is_stored_without_secrets_and_can_be_sent_again() -> None:
+    ddl = (
+        "CREATE TABLE t (a STRING COMMENT 'password=tulip') WITH ("
+        "'password' = 'env:PW', 'username' = 'file:/run/user', 'properties.sasl.mechanism' = 'PLAIN', "
+        "'url' = 'jdbc:x://u:tulip@h/db', 'properties.ssl.key.password' = 'tulip', 'topic' = 'it''s')"
+    )
+    stored = mask_secrets(ddl)
+    assert "tulip" not in stored
+    assert "'password' = 'env:PW', 'username' = 'file:/run/user', 'properties.sasl.mechanism' = 'PLAIN'" in stored
+    assert "'properties.ssl.key.password' = '******', 'topic' = 'it''s')" in stored
+    assert mask_secrets(stored) == stored
+
+
+@given(st.text(alphabet="'=ab`()- \n", max_size=60))
+def test_a_statement_without_secrets_is_stored_as_it_is(text: str) -> None:
+    with suppress(StatementError, ConfigError):
+        assert mask_secrets(text) == text
 
 
 def test_a_newline_in_an_option_is_refused() -> None:
