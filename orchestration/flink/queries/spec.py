@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -13,18 +12,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 from orchestration.errors import StatementError
 from orchestration.flink.queries.durations import Duration
-from orchestration.flink.tokens import tokenize
-from orchestration.redaction import is_sensitive_key, redact
+from orchestration.flink.references import is_reference, needs_reference
+from orchestration.flink.tokens import string_value, tokenize
+from orchestration.redaction import redact
 
 DEFAULT_CHECKPOINT_INTERVAL = timedelta(seconds=60)
 
 FROM_STORE = {"from": "registry"}
 """Validation context of a definition that was accepted before: what looks like a secret is not asked again, because
 the answer depends on what the process has seen (`remember_secrets`), and a record must stay readable."""
-
-_REFERENCE = re.compile(r"(?:env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)")
-_PUBLIC = re.compile(r"(?:^|\.)sasl\.(?:mechanism|kerberos\.service\.name|[\w.]*class|oauthbearer\.[\w.]*url)$")
-"""Kafka's settings about SASL that say how to log in, not with what."""
 
 _SET_BY_FIELDS = {
     "pipeline.name": "the name is derived from the query's",
@@ -38,11 +34,6 @@ _SET_BY_FIELDS = {
     "execution.savepoint.path": "restart the query from its savepoint instead",
     "$internal.pipeline.job-id": "the id is derived from the query's",
 }
-
-
-def is_reference(value: str) -> bool:
-    """Whether an option's value says where its secret lies: `env:NAME` or `file:/path`."""
-    return _REFERENCE.fullmatch(value) is not None
 
 
 def _as_text(value: object) -> object:
@@ -63,8 +54,7 @@ OptionValue = Annotated[str, BeforeValidator(_as_text), Field(max_length=10_000)
 
 def _secret_options(options: Mapping[str, str]) -> Iterator[str]:
     for key, value in options.items():
-        is_secret = is_sensitive_key(key) and not _PUBLIC.search(key)
-        if not is_reference(value) and (is_secret or redact(value) != value):
+        if not is_reference(value) and (needs_reference(key) or redact(value) != value):
             yield key
 
 
@@ -83,12 +73,8 @@ def _options_in(sql: str) -> dict[str, str]:
             found |= _options_in(token.text.removeprefix("/*+").removesuffix("*/"))
     for key, equals, value in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if (key.kind, equals.text, value.kind) == ("string", "=", "string"):
-            found[_unquoted(key.text)] = _unquoted(value.text)
+            found[string_value(key) or ""] = string_value(value) or ""
     return found
-
-
-def _unquoted(literal: str) -> str:
-    return literal[1:-1].replace("''", "'")
 
 
 def _refuse_secrets(options: Mapping[str, str], info: ValidationInfo) -> None:
