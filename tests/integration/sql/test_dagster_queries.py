@@ -198,7 +198,7 @@ def watched(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
             "inputs": (
                 "CREATE TEMPORARY TABLE numbers_source (n BIGINT) WITH ('connector' = 'datagen', "
                 "'rows-per-second' = '5', 'fields.n.kind' = 'sequence', 'fields.n.start' = '1', "
-                "'fields.n.end' = '1000000')",
+                "'fields.n.end' = '5000')",
             ),
             "sink": {"profile": "filesystem", "options": {"path": folder.name}},
             "execution": {"restart-strategy.type": "none"},
