@@ -21,6 +21,9 @@ from orchestration.flink.tokens import significant, tokenize
 if TYPE_CHECKING:
     from orchestration.flink.engine import SqlEngine
 
+_WITH_DATA = "delete with data"
+"""An event: should the delete be cut off, who finishes it knows from there what it was to drop."""
+
 
 def delete_query(
     engine: SqlEngine, ref: str, steps: Steps, *, with_sink: bool, with_data: bool, force: bool
@@ -42,7 +45,9 @@ def delete_query(
         require_free(record, "delete")
         if with_sink or with_data:
             _refuse_if_read(engine, record)
-    record = engine.registry.update(record, event="delete", state=QueryState.DELETING, desired=Desired.DELETED)
+    with_data = with_data or _was_to_drop_data(engine, record)
+    event = _WITH_DATA if with_data else "delete"
+    record = engine.registry.update(record, event=event, state=QueryState.DELETING, desired=Desired.DELETED)
     _end_job(engine, record, steps, force=force)
     dropped: list[str] = []
     lasting = [table for table in record.own_sinks if not is_in_memory(table)]
@@ -57,6 +62,12 @@ def delete_query(
     record = engine.registry.update(record, event="deleted", state=QueryState.DELETED)
     engine.forget_sinks()
     return DeleteResult(record.id, record.name, True, tuple(dropped), tuple(steps.warnings), dict(steps.timings))
+
+
+def _was_to_drop_data(engine: SqlEngine, record: QueryRecord) -> bool:
+    """Whether this finishes a delete that was cut off and had been asked to drop the data."""
+    is_cut_off = record.state is QueryState.DELETING
+    return is_cut_off and any(event.event == _WITH_DATA for event in engine.registry.events(record.id))
 
 
 def readers_of(engine: SqlEngine, record: QueryRecord) -> list[QueryRecord]:

@@ -28,7 +28,7 @@ from orchestration.flink.queries.restore import RestorePoint
 from orchestration.flink.queries.start import StartOptions
 from orchestration.flink.queries.states import QueryState
 from orchestration.flink.queries.stop import OnFailure, stop_record
-from orchestration.flink.queries.upgrade import stop_for_start, upgrade_record
+from orchestration.flink.queries.upgrade import interrupted_upgrade_of, run_or_go_back, stop_for_start, upgrade_record
 from orchestration.flink.queries.watch import StartRules
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ def restart(
     Raises:
         ConflictError: there is no such state, or starting from it would lose rows.
         InputError: its definition is not known (it was recovered from its job's name).
-        JobFailedError, JobTimeoutError, StatementError: as `deploy`; the record is FAILED and keeps the savepoint.
+        JobFailedError, JobTimeoutError, StatementError: as `deploy`; the record is FAILED and keeps the savepoint. If
+            it was about an upgrade that had been cut off, the old definition runs again.
     """
     steps = Steps(on_progress)
     record = find_query(engine, ref)
@@ -126,7 +127,11 @@ def restart(
         restore = newest_restore_point(engine.rest, record) if from_ == "latest_checkpoint" else None
     rules = StartRules(stable_for_s, engine.settings.sql_engine_start_timeout_s)
     options = StartOptions(rules, allow_non_restored_state=allow_non_restored_state)
-    return run(engine, record, spec, _required(record, from_, restore), options, steps)
+    restore = _required(record, from_, restore)
+    old = interrupted_upgrade_of(engine, record)
+    if old is not None:
+        return run_or_go_back(engine, record, spec, restore, options, steps, old=old, left=restore)
+    return run(engine, record, spec, restore, options, steps)
 
 
 def _required(record: QueryRecord, from_: RestartFrom, restore: RestorePoint | None) -> RestorePoint | None:

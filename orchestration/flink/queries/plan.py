@@ -191,11 +191,11 @@ def _plan_branch(
     )
     table = full_path(_parts(sink.table))
     is_ours = ".".join(table) in record.own_sinks
+    for ddl in engine.tables.statements_for(sink.table, mode=spec.mode):
+        session.execute(ddl.ddl).close()
     if is_ours and record.started_at is None:
         # Its job never ran, so the table holds nothing, whatever its columns are.
         return Branch(insert, schema, table, sink.table, sink, is_remade=True)
-    for ddl in engine.tables.statements_for(sink.table, mode=spec.mode):
-        session.execute(ddl.ddl).close()
     if is_ours and sink.is_in_session:
         _declare_as_it_was(session, record, table)
     if not table_exists(session, sink.table):

@@ -53,13 +53,41 @@ def upgrade_record(
         rules, needs_checkpoint=spec.mode == "streaming", allow_non_restored_state=allow_non_restored_state
     )
     restore = None if spec.upgrade_mode == "stateless" else left
+    return run_or_go_back(engine, stopped, spec, restore, options, steps, old=record, left=left)
+
+
+def run_or_go_back(
+    engine: SqlEngine,
+    record: QueryRecord,
+    spec: QuerySpec,
+    restore: RestorePoint | None,
+    options: StartOptions,
+    steps: Steps,
+    *,
+    old: QueryRecord,
+    left: RestorePoint | None,
+) -> DeployResult:
+    """Start a new definition; when that fails, start the old one again and say so in the error.
+
+    Args:
+        old: the query as it was before the new definition.
+        left: the state that its job left.
+    """
     try:
-        return run(engine, stopped, spec, restore, options, steps)
+        return run(engine, record, spec, restore, options, steps)
     except MillraceError as error:
-        raise _explained(error, left, _roll_back(engine, record, left, rules, steps)) from error
+        raise _explained(error, left, _roll_back(engine, old, left, options.rules, steps)) from error
     except BaseException as interrupt:
-        interrupt.add_note(_roll_back(engine, record, left, rules, steps))
+        interrupt.add_note(_roll_back(engine, old, left, options.rules, steps))
         raise
+
+
+def interrupted_upgrade_of(engine: SqlEngine, record: QueryRecord) -> QueryRecord | None:
+    """Return the query as it was before an upgrade that was cut off before its job ran, or None: it is no such."""
+    if record.state is not QueryState.DEPLOYING or record.has_run:
+        return None
+    before = engine.registry.generations(record.id)[-1:]
+    return before[0] if before and before[0].has_run else None
 
 
 def stop_for_start(

@@ -19,7 +19,7 @@ from orchestration.flink.models import JobDetail, JobExceptions, check_job_state
 from orchestration.flink.rest import FlinkRest
 from orchestration.waiting import Backoff, WaitTimeoutError, wait_for
 
-Verdict = Literal["starting", "steady", "finished", "failed"]
+Verdict = Literal["starting", "steady", "finished", "failed", "starved"]
 
 WATCH_PATIENCE = Patience(poll=Backoff(first_s=0.2, most_s=1.0))
 
@@ -38,12 +38,15 @@ class StartRules:
         timeout_s: until then.
         tolerate_restarts: failures that are forgiven, for sources that come up late.
         all_vertices: False for batch jobs, whose later stages wait for the earlier ones.
+        slots_within_s: how long it may wait for slots while the cluster has none left. Flink itself gives up at once,
+            but in the first minutes of a cluster's life it waits for further TaskManagers (`slot.request.timeout`).
     """
 
     stable_for_s: float = 3.0
     timeout_s: float = 120.0
     tolerate_restarts: int = 0
     all_vertices: bool = True
+    slots_within_s: float = 15.0
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,24 @@ class Look:
         at_s: monotonic time.
         vertices: the state of each vertex.
         failures: entries of the job's history of exceptions.
+        free_slots: of the cluster; None: not asked, because the job is up.
     """
 
     at_s: float
     state: str
     vertices: tuple[str, ...]
     failures: int
+    free_slots: int | None = None
 
     def is_up(self, *, all_vertices: bool) -> bool:
         """Whether every vertex runs, or at least one."""
         running = [status in _STARTED for status in self.vertices]
         return self.state == "RUNNING" and any(running) and (all(running) or not all_vertices)
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether nothing of the job runs and no slot is left."""
+        return self.free_slots == 0 and not any(status in _STARTED for status in self.vertices)
 
     def __str__(self) -> str:
         running = sum(status in _STARTED for status in self.vertices)
@@ -74,10 +84,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Quiet:
-    """Since when the job has been up without a new failure; None: it is not."""
+    """Since when the job has been up without a new failure, or has had no slots; None: it is not so."""
 
     since_s: float | None = None
     failures: int = 0
+    starved_since_s: float | None = None
 
 
 def judge(look: Look, before: Quiet, rules: StartRules) -> tuple[Verdict, Quiet]:
@@ -93,7 +104,9 @@ def judge(look: Look, before: Quiet, rules: StartRules) -> tuple[Verdict, Quiet]
         case _ if look.failures > rules.tolerate_restarts:
             return "failed", before
         case _ if not look.is_up(all_vertices=rules.all_vertices):
-            return "starting", Quiet(None, look.failures)
+            since_s = (before.starved_since_s or look.at_s) if look.is_starved else None
+            is_starved = since_s is not None and look.at_s - since_s >= rules.slots_within_s
+            return ("starved" if is_starved else "starting"), Quiet(None, look.failures, since_s)
         case _:
             is_same = before.since_s is not None and before.failures == look.failures
             since_s = before.since_s if is_same and before.since_s is not None else look.at_s
@@ -130,12 +143,14 @@ def watch_start(
         detail, exceptions = answer
         observer.last_state = check_job_state(detail.state, job_id)
         statuses = tuple(vertex.status for vertex in detail.vertices)
-        look = Look(patience.clock(), detail.state, statuses, len(exceptions.history.entries))
+        is_up = bool(statuses) and all(status in _STARTED for status in statuses)
+        free = None if is_up or detail.is_terminal else rest.overview().slots_available
+        look = Look(patience.clock(), detail.state, statuses, len(exceptions.history.entries), free)
         if on_look is not None:
             on_look(look)
         verdict, quiet = judge(look, quiet, rules)
-        if verdict == "failed":
-            raise _start_failure(rest, detail, exceptions)
+        if verdict in ("failed", "starved"):
+            raise _start_failure(rest, detail, exceptions, is_starved=verdict == "starved")
         return (None if verdict == "starting" else detail), look
 
     try:
@@ -154,12 +169,14 @@ def watch_start(
         )
 
 
-def _start_failure(rest: FlinkRest, detail: JobDetail, exceptions: JobExceptions) -> JobFailedError:
+def _start_failure(
+    rest: FlinkRest, detail: JobDetail, exceptions: JobExceptions, *, is_starved: bool
+) -> JobFailedError:
     traces = [entry.stacktrace for entry in exceptions.history.entries if entry.stacktrace]
     trace = traces[0] if traces else (exceptions.root or "")
     url = rest.job_url(detail.id)
     context = {"job_id": detail.id, "job_name": detail.name, "state": detail.state, "url": url, "code": "job_failed"}
-    if _NO_SLOTS.search(trace):
+    if is_starved or _NO_SLOTS.search(trace):
         most = max((vertex.parallelism for vertex in detail.vertices), default=1)
         cause = f"not enough free slots for parallelism {most}; {_slots_text(rest)}"
         hint, context["code"] = "stop other jobs (./millrace jobs list) or lower the parallelism", "no_slots"

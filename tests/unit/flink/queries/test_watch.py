@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import httpx
 import pytest
 
@@ -60,6 +62,15 @@ def test_a_forgiven_restart_starts_the_quiet_time_again() -> None:
     assert judge(look("RUNNING", *UP, at_s=17, failures=2), quiet, rules)[0] == "failed"
 
 
+def test_a_job_without_slots_is_given_up_before_flink_does() -> None:
+    waiting = Look(10, "RUNNING", ("SCHEDULED", "SCHEDULED"), 0, free_slots=0)
+    verdict, quiet = judge(waiting, Quiet(), RULES)
+    assert (verdict, quiet.starved_since_s) == ("starting", 10)
+    assert judge(replace(waiting, at_s=24), quiet, RULES)[0] == "starting"
+    assert judge(replace(waiting, at_s=25), quiet, RULES)[0] == "starved"
+    assert judge(replace(waiting, at_s=25, free_slots=1), quiet, RULES) == ("starting", Quiet())
+
+
 def test_a_batch_job_runs_when_its_first_stage_does() -> None:
     rules = StartRules(stable_for_s=3, all_vertices=False)
     assert judge(look("RUNNING", "RUNNING", "CREATED", at_s=13), Quiet(10), rules)[0] == "steady"
@@ -100,6 +111,20 @@ def test_a_full_cluster_is_told_with_its_slots(flink: FakeFlink) -> None:
     assert caught.value.code == "no_slots"
     assert caught.value.root_cause == "not enough free slots for parallelism 1; 3 of the cluster's 8 slots are free"
     assert "lower the parallelism" in (caught.value.hint or "")
+
+
+def test_a_job_that_waits_for_slots_on_a_full_cluster_is_told_the_same(flink: FakeFlink) -> None:
+    flink.overrides["GET /overview"] = lambda _: httpx.Response(200, json={"slots-total": 8, "slots-available": 0})
+    vertex = {"id": "v", "name": "Source", "status": "SCHEDULED", "parallelism": 20}
+    detail = {"jid": ID, "name": "q", "state": "RUNNING", "vertices": [vertex]}
+    flink.overrides[f"GET /jobs/{ID}/exceptions"] = lambda _: httpx.Response(200, json={})
+    flink.overrides[f"GET /jobs/{ID}"] = lambda _: httpx.Response(200, json=detail)
+    with pytest.raises(
+        JobFailedError, match="not enough free slots for parallelism 20; 0 of the cluster's 8"
+    ) as caught:
+        watch(flink, StartRules(timeout_s=120))
+    assert caught.value.code == "no_slots"
+    assert 1015 <= flink.clock.now < 1020
 
 
 def test_a_job_canceled_by_somebody_else_is_no_success(flink: FakeFlink) -> None:
