@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli.sql import check, listing, operate, persistent, query, script
+from orchestration.cli.sql import check, listing, operate, persistent, query, script, upkeep
 from orchestration.cli.sql.options import FetchTimeout, MaxRows, Mode, RunMode
 
 app = typer.Typer(
     invoke_without_command=True,
 )
 
-for module in (query, check, script, persistent, operate, listing):
+for module in (query, check, script, persistent, operate, listing, upkeep):
     module.register(app)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -105,6 +106,12 @@ class Cli:
         )
         return Ended(done.returncode, done.stdout, done.stderr)
 
+    def document(self, *words: str) -> Any:
+        """Run a command that succeeds, and return its JSON document."""
+        ended = self(*words, "--json")
+        assert ended.code == 0, ended.err
+        return json.loads(ended.out)
+
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start a command whose output is read while it runs."""
         return subprocess.Popen(
@@ -169,7 +176,7 @@ def test_a_query_prints_one_line_a_row_and_leaves_no_session(cli: Cli, proxied: 
     assert (ended.code, ended.out, ended.err) == (0, '[1, "x"]\n', "")
     assert proxied.calls.count("POST /v1/sessions") == 1
     assert proxied.sessions_left_open == 0
-    document = json.loads(cli("query", "--json", "SELECT 1 AS a, 'x' AS b").out)
+    document = cli.document("query", "SELECT 1 AS a, 'x' AS b")
     assert [column["type"] for column in document["columns"]] == ["INT", "CHAR(1)"]
     assert document["end"]["reason"] == "eos"
 
@@ -285,7 +292,7 @@ def test_a_script_runs_two_statements_of_what_looks_like_four(cli: Cli) -> None:
 
 
 def test_the_schema_of_a_query_is_known_without_a_job(cli: Cli) -> None:
-    schema = json.loads(cli("describe", "--json", COUNTS).out)
+    schema = cli.document("describe", COUNTS)
     assert [(one["name"], one["type"], one["is_nullable"]) for one in schema["columns"]] == [
         ("name", "CHAR(1)", False),
         ("c", "BIGINT", False),
@@ -309,34 +316,33 @@ def test_a_query_lives_through_its_commands(cli: Cli, rest: FlinkRest) -> None:
     """Deploy, look, savepoint, stop, restart, delete: what each says to machines, and its exit code."""
     inputs = [TICKS.format(rate=5).rstrip(";")]
     file = cli.spec("ticker", "SELECT n FROM ticks", inputs=inputs)
-    deployed = json.loads(cli("deploy", "--json", file).out)
+    deployed = cli.document("deploy", file)
     job_id = deployed["job_id"]
     assert (deployed["state"], rest.job(job_id).state) == ("RUNNING", "RUNNING")
-    assert json.loads(cli("deploy", "--json", file).out)["unchanged"] is True
-    [listed] = json.loads(cli("list", "--json").out)
+    assert cli.document("deploy", file)["unchanged"] is True
+    [listed] = cli.document("list")
     assert (listed["name"], listed["state"], listed["job_id"]) == ("ticker", "RUNNING", job_id)
 
     other = cli.spec("ticker", "SELECT n + 1 AS n FROM ticks", inputs=inputs)
     assert cli("deploy", other).code == 7
 
-    status = json.loads(cli("status", "--json", "ticker").out)
+    status = cli.document("status", "ticker")
     assert (status["health"]["level"], status["slots"]["used"], status["restarts"]) == ("healthy", 1, 0)
     assert Path(cli("savepoint", "ticker").out.strip().removeprefix("file:")).is_dir()
-    logged = json.loads(cli("logs", "--json", job_id).out)
+    logged = cli.document("logs", job_id)
     assert logged["failures"] == []
     assert any(job_id in line["text"] for line in logged["lines"])
 
-    stopped = json.loads(cli("stop", "--json", "ticker").out)
+    stopped = cli.document("stop", "ticker")
     assert (stopped["state"], stopped["changed"]) == ("SUSPENDED", True)
     assert rest.job(job_id).state == "FINISHED"
-    restarted = json.loads(cli("restart", "--json", "ticker").out)
+    restarted = cli.document("restart", "ticker")
     assert restarted["restored_from"] == stopped["savepoint_path"]
 
-    deleted = cli("delete", "ticker", "--json")
-    assert (deleted.code, json.loads(deleted.out)["changed"]) == (0, True)
+    assert cli.document("delete", "ticker")["changed"] is True
     assert rest.job(restarted["job_id"]).state == "CANCELED"
-    assert json.loads(cli("delete", "--json", "ticker").out)["changed"] is False
-    assert json.loads(cli("list", "--json").out) == []
+    assert cli.document("delete", "ticker")["changed"] is False
+    assert cli.document("list") == []
 
 
 def test_stopping_says_what_there_was_to_stop(cli: Cli, rest: FlinkRest) -> None:
@@ -346,9 +352,8 @@ def test_stopping_says_what_there_was_to_stop(cli: Cli, rest: FlinkRest) -> None
     assert ended.code == 4
     assert "NumberFormatException" in ended.err
     assert "\tat " not in ended.err
-    stopped = cli("stop", "--json", "failing")
-    assert stopped.code == 0, stopped.err
-    assert (json.loads(stopped.out)["state"], json.loads(stopped.out)["changed"]) == ("FAILED", False)
+    stopped = cli.document("stop", "failing")
+    assert (stopped["state"], stopped["changed"]) == ("FAILED", False)
     with pytest.raises(JobNotFoundError):
         rest.job("0" * 32)
     unknown = cli("stop", "--json", "0" * 32)
@@ -358,13 +363,13 @@ def test_stopping_says_what_there_was_to_stop(cli: Cli, rest: FlinkRest) -> None
 
 def test_reconcile_finds_the_queries_of_a_registry_that_is_gone(cli: Cli) -> None:
     file = cli.spec("lost", "SELECT n FROM ticks", inputs=[TICKS.format(rate=5).rstrip(";")])
-    job_id = json.loads(cli("deploy", "--json", file).out)["job_id"]
+    job_id = cli.document("deploy", file)["job_id"]
     for path in cli.folder.glob("queries.sqlite*"):
         path.unlink()
-    assert json.loads(cli("list", "--json").out) == []
-    [repair] = json.loads(cli("reconcile", "--json").out)
+    assert cli.document("list") == []
+    [repair] = cli.document("reconcile")
     assert repair["action"] == "adopt"
-    [listed] = json.loads(cli("list", "--json").out)
+    [listed] = cli.document("list")
     assert (listed["job_id"], listed["state"]) == (job_id, "RUNNING")
 
 

@@ -9,8 +9,7 @@ import httpx
 import pytest
 
 from orchestration.flink.connection import RetryPolicy
-from orchestration.flink.doctor import (
-    diagnose,
+from orchestration.flink.diagnosis import (
     judge_api,
     judge_clock,
     judge_connectors,
@@ -19,6 +18,7 @@ from orchestration.flink.doctor import (
     judge_versions,
     local_path,
 )
+from orchestration.flink.doctor import diagnose
 from orchestration.flink.engine import open_engine
 from orchestration.settings import load_settings
 
