@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from orchestration.broker.client import open_admin
 from orchestration.broker.offsets import log_offsets
 from orchestration.broker.read import read_records
 from orchestration.dbt_plugin.attach import connect
@@ -161,7 +161,6 @@ class Watched:
     """A query as an asset, its sensor, and its repair, in this process."""
 
     spec: QuerySpec
-    folder: Path
     instance: dg.DagsterInstance
     cursor: str | None = None
 
@@ -188,9 +187,10 @@ class Watched:
 
 @pytest.fixture
 def watched(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    """A query into files, whose job fails at the first error that it meets."""
+    """A query into a topic, whose job fails soon after the topic is gone."""
     monkeypatch.setattr("orchestration.defs.resources.load_settings", lambda *_: home.settings)
-    folder = home.settings.instance_dir / "sinks" / "numbers"
+    impatient = {"delivery.timeout.ms": 2000, "request.timeout.ms": 1000, "max.block.ms": 2000, "linger.ms": 0}
+    options = {f"properties.{name}": value for name, value in impatient.items()}
     spec = QuerySpec.model_validate(
         {
             "name": "numbers",
@@ -200,7 +200,7 @@ def watched(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
                 "'rows-per-second' = '5', 'fields.n.kind' = 'sequence', 'fields.n.start' = '1', "
                 "'fields.n.end' = '5000')",
             ),
-            "sink": {"profile": "filesystem", "options": {"path": folder.name}},
+            "sink": {"profile": "kafka", "options": options},
             "execution": {"restart-strategy.type": "none"},
             "parallelism": 1,
             "checkpoint_interval": "1 s",
@@ -208,7 +208,7 @@ def watched(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
         }
     )
     with dg.DagsterInstance.ephemeral() as instance:
-        yield Watched(spec, folder, instance)
+        yield Watched(spec, instance)
 
 
 def outcome(result: dg.SensorResult) -> list[tuple[bool, str | None]]:
@@ -220,25 +220,23 @@ def until(look: Callable[[], object], what: str, poll: Backoff = POLL) -> None:
 
 
 def test_a_job_that_failed_is_seen_by_the_sensor_and_brought_back_by_the_repair(
-    engine: SqlEngine, watched: Watched
+    home: Home, engine: SqlEngine, watched: Watched
 ) -> None:
     made = watched.materialize()
     first = made["flink_job_id"]
-    assert (made["was_unchanged"], made["connector"]) == (False, "filesystem")
+    assert (made["was_unchanged"], made["connector"]) == (False, "kafka")
     healthy = watched.tick()
     assert (outcome(healthy), healthy.run_requests) == ([(True, "no trouble found")], [])
     until(lambda: engine.rest.checkpoints(first).counts.completed, "a checkpoint")
 
-    aside = watched.folder.rename(watched.folder.with_name("aside"))
-    watched.folder.write_text("no folder any more")
+    # The repair makes it anew.
+    admin = open_admin(home.settings)
+    admin.delete_topics([made["topic"]])[made["topic"]].result()
     until(lambda: engine.rest.job(first).state == "FAILED", "the job to fail")
     [(passed, why)] = outcome(result := watched.tick())
     assert not passed
     assert (why or "").startswith("the job failed: ")
-    assert "Not a directory" in (why or "")
     assert len(result.run_requests or []) == 1
-    watched.folder.unlink()
-    aside.rename(watched.folder)
 
     def is_back() -> bool:
         watched.repair()
