@@ -41,6 +41,7 @@ def delete_query(
     record = _find_or_adopt(engine, ref, steps, force=force)
     if record.state is QueryState.DELETED:
         return DeleteResult(record.id, record.name, changed=False)
+    steps.query_id, steps.job_id = record.id, record.job_id
     if not force:
         require_free(record, "delete")
         if with_sink or with_data:

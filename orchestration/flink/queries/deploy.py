@@ -106,6 +106,7 @@ def run(
         record: of the query as it was; None: it is new.
     """
     planned_for = record or engine.registry.new_record(spec)
+    steps.query_id = planned_for.id
     with engine.session(session_spec(spec, default_parallelism=engine.settings.flink_parallelism)) as session:
         plan = plan_job(engine, session, spec, planned_for, steps)
         for warning in plan.warnings:

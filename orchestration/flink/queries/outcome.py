@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+_log = logging.getLogger(__name__)
 
 OnProgress = Callable[[str], None]
 """Called with one sentence at the start of each step."""
@@ -94,9 +97,15 @@ class SavepointResult:
 
 
 class Steps:
-    """Tells the caller each step and keeps how long it took."""
+    """Tells the caller each step, keeps how long it took, and logs it.
+
+    Attributes:
+        query_id, job_id: for the log; set when they are known.
+    """
 
     def __init__(self, on_progress: OnProgress | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.query_id: str | None = None
+        self.job_id: str | None = None
         self.timings: dict[str, float] = {}
         self.warnings: list[str] = []
         self._on_progress, self._clock = on_progress, clock
@@ -105,11 +114,16 @@ class Steps:
     def step(self, name: str, sentence: str) -> Generator[None]:
         """Say `sentence`, run the block, and add its seconds to `timings[name]`."""
         self.say(sentence)
-        started = self._clock()
+        started, outcome = self._clock(), "failed"
         try:
             yield
+            outcome = "ok"
         finally:
-            self.timings[name] = round(self.timings.get(name, 0.0) + self._clock() - started, 3)
+            seconds = round(self._clock() - started, 3)
+            self.timings[name] = round(self.timings.get(name, 0.0) + seconds, 3)
+            known = {"query_id": self.query_id, "job_id": self.job_id, "phase": name, "duration_s": seconds}
+            fields = {key: value for key, value in known.items() if value is not None}
+            _log.info("%s: %s", sentence, outcome, extra=fields)
 
     def say(self, sentence: str) -> None:
         """Report one sentence without timing it."""

@@ -122,6 +122,7 @@ class _Start:
         self._restore, self._options, self._steps = restore, options, steps
         self._job_id = record.job_id or ""
         self._new_topics: list[tuple[str, str]] = []
+        steps.job_id = record.job_id
 
     def create_sinks(self) -> None:
         """CREATE TABLE IF NOT EXISTS for each sink, and EXPLAIN of the whole statement: a true dry run."""

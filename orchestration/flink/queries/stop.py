@@ -51,6 +51,7 @@ def stop_record(
         ConflictError: another process is at work on it.
     """
     require_free(record, "stop")
+    steps.query_id, steps.job_id = record.id, record.job_id
     state = job_state(engine.rest, record.job_id)
     if not is_live(state):
         return _write_end(engine, record, state, desired, steps), False

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from orchestration.catalog import open_catalog
 from orchestration.errors import ConflictError, JobFailedError, MillraceError, SqlRefusedError
@@ -15,6 +16,8 @@ from orchestration.flink.engine import SqlEngine
 from orchestration.flink.queries.outcome import DeployResult
 from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.states import QueryState
+from orchestration.flink.results import Limits
+from orchestration.waiting import wait_for
 from tests.integration.sql.queries import STEADY_S, cleaned_up, live_jobs, numbers_query, wait_written
 
 pytestmark = pytest.mark.usefixtures("stack", "_cleaned_up")
@@ -151,3 +154,22 @@ def test_a_bounded_batch_query_runs_to_its_end(engine: SqlEngine, name: str) -> 
     assert engine.wait_finished(name, timeout_s=60).state == "FINISHED"
     assert engine.registry.require(name).state is QueryState.FINISHED
     assert wait_written(result.path, 3) == [1, 2, 3]
+
+
+def test_a_query_reads_what_another_one_writes(engine: SqlEngine, name: str) -> None:
+    first = engine.deploy(numbers_query(name, sink={"profile": "auto"}), stable_for_s=0)
+    assert (first.connector, first.changelog, first.topic) == ("kafka", "I", first.sink_table.split(".")[-1])
+    query = f"SELECT n / 10 AS k, COUNT(*) AS c FROM {first.topic} GROUP BY n / 10"
+    second = engine.deploy(numbers_query(f"{name}_counts", query, sink={"profile": "auto"}), stable_for_s=0)
+    assert (second.connector, second.key_columns) == ("upsert-kafka", ("k",))
+    rows = engine.execute(f"SELECT k, c FROM {second.topic}", limits=Limits(max_rows=1, fetch_timeout_s=30)).to_list()
+    assert rows[0].values[1] == 1
+    dropped = [*engine.delete(second.query_id, drop_data=True).dropped, *engine.delete(name, drop_data=True).dropped]
+    assert dropped == [f"topic {second.topic}", f"topic {first.topic}"]
+    admin = AdminClient({"bootstrap.servers": engine.settings.broker_url})
+
+    def look() -> tuple[bool | None, object]:
+        left = {first.topic, second.topic} & set(admin.list_topics(timeout=10).topics)
+        return (None if left else True), left
+
+    wait_for(look, what="the topics to go", timeout_s=15)

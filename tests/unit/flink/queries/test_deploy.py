@@ -89,6 +89,15 @@ def test_the_session_is_closed_and_the_steps_are_timed_and_told(engine: SqlEngin
     assert any("is RUNNING, 1 of 1 vertices running" in sentence for sentence in said)
 
 
+def test_each_step_is_logged_with_the_query_and_the_job(engine: SqlEngine, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="orchestration.flink.queries")
+    result = engine.deploy(spec())
+    watch = next(record for record in caplog.records if getattr(record, "phase", "") == "watch")
+    fields = (watch.query_id, watch.job_id)  # type: ignore[attr-defined]
+    assert fields == (result.query_id, result.job_id)
+    assert watch.getMessage().endswith("runs steadily: ok")
+
+
 def test_the_same_definition_again_changes_nothing(engine: SqlEngine, cluster: Cluster) -> None:
     first = engine.deploy(spec())
     again = engine.deploy(spec(labels={"owner": "ann"}))
