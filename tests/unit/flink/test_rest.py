@@ -76,6 +76,55 @@ def test_a_savepoint_that_takes_too_long_says_what_was_seen_last() -> None:
         savepoints(RUNNING).stop_with_savepoint(JOB, timeout_s=10)
 
 
+def test_a_stop_with_an_id_of_ours_is_repeated_after_a_lost_answer() -> None:
+    bodies: list[object] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            operation = {"location": "file:///sp/1"}
+            return httpx.Response(200, json={"status": {"id": "COMPLETED"}, "operation": operation})
+        bodies.append(json.loads(request.content))
+        if len(bodies) == 1:
+            raise httpx.ReadTimeout("x", request=request)
+        return httpx.Response(202, json={"request-id": "b" * 32})
+
+    assert rest(handle).stop_with_savepoint(JOB, trigger_id="b" * 32) == "file:///sp/1"
+    assert bodies == [{"drain": False, "triggerId": "b" * 32}] * 2
+
+
+@pytest.mark.parametrize(
+    ("operation", "number", "error"),
+    [
+        ({"checkpointId": 7}, 7, None),
+        ({"checkpointId": None, "failureCause": FAILURE}, None, "no checkpoint of Flink job a+: IOException: no such"),
+    ],
+    ids=["made", "failed"],
+)
+def test_a_checkpoint_out_of_turn_is_polled(
+    operation: dict[str, object], number: int | None, error: str | None
+) -> None:
+    answers = [{"status": {"id": "IN_PROGRESS"}}, {"status": {"id": "COMPLETED"}, "operation": operation}]
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(202, json={"request-id": "r1"})
+        if request.url.path.endswith("/checkpoints/r1"):
+            return httpx.Response(200, json=answers.pop(0))
+        return httpx.Response(200, json={"jid": JOB, "name": "q", "state": "RUNNING"})
+
+    if error is None:
+        assert rest(handle).trigger_checkpoint(JOB) == number
+    else:
+        with pytest.raises(FlinkError, match=error):
+            rest(handle).trigger_checkpoint(JOB)
+
+
+def test_the_clusters_own_settings_are_read() -> None:
+    rows = [{"key": "execution.checkpointing.savepoint-dir", "value": "file:///sp"}]
+    config = rest(lambda _: httpx.Response(200, json=rows)).jobmanager_config()
+    assert config == {"execution.checkpointing.savepoint-dir": "file:///sp"}
+
+
 @pytest.mark.parametrize(("status", "accepted"), [(202, True), (409, False)])
 def test_cancel_tells_whether_the_job_was_still_there_to_cancel(status: int, accepted: bool) -> None:
     calls: list[str] = []
