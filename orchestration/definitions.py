@@ -11,6 +11,7 @@ from orchestration.defs.assets.gold import build_source_checks
 from orchestration.defs.checks import build_checks
 from orchestration.defs.dbt_nodes import read_project
 from orchestration.defs.jobs import JOBS
+from orchestration.defs.maintenance import iceberg_file_counts, iceberg_maintenance, maintenance_schedule
 from orchestration.defs.queries import build_queries, declared_tables
 from orchestration.defs.resources import ENGINE_KEY, KEY, MillraceSettings, SqlEngineResource
 from orchestration.defs.schedules import SCHEDULES
@@ -29,8 +30,8 @@ defs = dg.Definitions(
         *(check for contract in _contracts for check in build_checks(contract)),
         *build_source_checks(_project),
     ],
-    jobs=JOBS,
-    schedules=SCHEDULES,
-    sensors=[build_sensor(query.name for query in _queries)],
+    jobs=[*JOBS, iceberg_maintenance],
+    schedules=[*SCHEDULES, maintenance_schedule],
+    sensors=[build_sensor(query.name for query in _queries), iceberg_file_counts],
     resources={KEY: MillraceSettings(), ENGINE_KEY: SqlEngineResource()},
 )

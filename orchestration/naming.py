@@ -8,9 +8,13 @@ CATALOG = "lakehouse"
 LEDGER_TABLE = "landing.files"
 """Iceberg table that remembers which files were landed."""
 
+REPLAY_TABLE = "landing.replays"
+"""Iceberg table that remembers which dead letters were replayed."""
+
 BATCH_JOB = "lakehouse_batch"
 SILVER_JOB = "silver_refresh"
 RECONCILE_JOB = "query_reconcile"
+MAINTENANCE_JOB = "iceberg_maintenance"
 
 
 def bronze_job(dataset: str) -> str:

@@ -6,6 +6,7 @@ therefore treats the snapshots that came after it as work of a run that was kill
 
 from __future__ import annotations
 
+import json
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -71,6 +72,26 @@ def read_mark(table: Table, kind: type[M]) -> M | None:
             f"property {_PROPERTY} of {'.'.join(table.name())} is not a {kind.__name__}: {text[:200]}",
             hint="another program changed it; `./millrace run --full-refresh` rebuilds silver",
         ) from error
+
+
+def marked_snapshots(table: Table) -> dict[int, str]:
+    """Return the snapshots that the table's mark names, of this and of other tables, with who names them.
+
+    Any kind of mark counts, also one that this version does not know: what a field called `…snapshot_id` names is
+    where somebody reads on.
+    """
+    text = table.properties.get(_PROPERTY)
+    if text is None:
+        return {}
+    holder = f"progress mark of {'.'.join(table.name())}"
+    try:
+        mark = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise CatalogError(
+            f"property {_PROPERTY} of {'.'.join(table.name())} is not JSON: {text[:200]}",
+            hint="another program changed it; `./millrace run --full-refresh` rebuilds silver",
+        ) from error
+    return {value: holder for key, value in mark.items() if key.endswith("snapshot_id") and isinstance(value, int)}
 
 
 def write_mark(table: Table, mark: Mark) -> None:

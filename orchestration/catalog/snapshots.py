@@ -38,6 +38,17 @@ def snapshots_after(table: Table, snapshot_id: int | None) -> list[Snapshot] | N
     return chain if chain and chain[-1].parent_snapshot_id == snapshot_id else None
 
 
+def holds_rows_of(table: Table, snapshot_id: int | None) -> bool:
+    """Whether the table still holds the rows of a snapshot of it: nothing came after, or maintenance alone.
+
+    `snapshot_id` None stands for the table before its first snapshot.
+    """
+    newer = snapshots_after(table, snapshot_id)
+    return newer is not None and all(
+        snapshot.summary is not None and snapshot.summary.operation is Operation.REPLACE for snapshot in newer
+    )
+
+
 def added_rows(snapshots: Sequence[Snapshot]) -> int:
     """Return the number of rows that appends among `snapshots` added."""
     return sum(_count(snapshot, "added-records") for snapshot in snapshots if _is_append(snapshot))

@@ -18,7 +18,14 @@ from pyiceberg.table import Table
 
 from orchestration.catalog import find_table, open_catalog
 from orchestration.catalog.progress import SilverMark, clear_mark, read_mark, write_mark
-from orchestration.catalog.snapshots import added_rows, current_id, read_appended, snapshots_after, total_rows
+from orchestration.catalog.snapshots import (
+    added_rows,
+    current_id,
+    holds_rows_of,
+    read_appended,
+    snapshots_after,
+    total_rows,
+)
 from orchestration.contracts import DatasetContract
 from orchestration.errors import CatalogError
 from orchestration.flink.rest import FlinkRest
@@ -207,7 +214,7 @@ class _Refresh:
         is_rebuild = plan.kind == "rebuild"
         # Snapshots after the mark are of a run that was killed between its commit and its mark.
         marked = mark.rejected_snapshot_id if mark is not None else None
-        was_cut_off = rejected is not None and current_id(rejected) != marked
+        was_cut_off = rejected is not None and not holds_rows_of(rejected, marked)
         refused = rebuild_rejected(contract) if is_rebuild else store_rejected(contract, skip_stored=was_cut_off)
         groups = [touched[first : first + OPEN_PARTITIONS] for first in range(0, len(touched), OPEN_PARTITIONS)]
         jobs: list[JobResult] = []

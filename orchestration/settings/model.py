@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from orchestration.errors import ConfigError
 from orchestration.redaction import MASK, is_sensitive_key, redact
 from orchestration.settings import names, problems, rules
+from orchestration.settings.maintenance import MaintenanceSettings
 from orchestration.settings.sql_engine import SqlEngineSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -46,7 +47,7 @@ def _loopback(port: str) -> Any:
     return lambda data: f"http://127.0.0.1:{data[port]}"
 
 
-class Settings(SqlEngineSettings):
+class Settings(SqlEngineSettings, MaintenanceSettings):
     """All settings of one instance, checked. The name in the environment is the upper-case field name (`names.py`).
 
     Constructing it reads neither files nor the environment: that is `load_settings`. Unknown names are ignored.

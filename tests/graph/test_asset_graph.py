@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 
 from orchestration.definitions import defs
-from orchestration.naming import BATCH_JOB, RECONCILE_JOB, SILVER_JOB
+from orchestration.naming import BATCH_JOB, MAINTENANCE_JOB, RECONCILE_JOB, SILVER_JOB
 from tests.graph.graph_text import graph_text
 
 REPO = Path(__file__).resolve().parents[2]
@@ -68,13 +68,17 @@ def test_definitions_load_without_service_network_or_environment(tmp_path: Path)
 
 def test_jobs_run_in_one_process_and_nothing_starts_by_itself() -> None:
     repository = defs.get_repository_def()
-    jobs = (BATCH_JOB, SILVER_JOB, RECONCILE_JOB)
+    jobs = (BATCH_JOB, SILVER_JOB, RECONCILE_JOB, MAINTENANCE_JOB)
     assert {repository.get_job(name).executor_def.name for name in jobs} == {"in_process"}
     assert {(one.job_name, one.cron_schedule) for one in repository.schedule_defs} == {
         (SILVER_JOB, "*/15 * * * *"),
         (RECONCILE_JOB, "*/5 * * * *"),
+        (MAINTENANCE_JOB, "30 3 * * *"),
     }
-    assert [(one.name, one.job_name) for one in repository.sensor_defs] == [("query_health", RECONCILE_JOB)]
+    assert {(one.name, one.job_name) for one in repository.sensor_defs} == {
+        ("query_health", RECONCILE_JOB),
+        ("iceberg_file_counts", MAINTENANCE_JOB),
+    }
     assert {one.default_status.value for one in (*repository.schedule_defs, *repository.sensor_defs)} == {"STOPPED"}
 
 

@@ -1,0 +1,179 @@
+"""Expiring snapshots: out of the metadata first, then the files that only they needed.
+
+PyIceberg 0.12 does the first half and leaves the files. Ours also asks the catalog to refuse if a branch or tag moved
+meanwhile: somebody may just have rolled back to a snapshot that is about to go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import requests
+from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
+from pyiceberg.table import Table
+from pyiceberg.table.refs import SnapshotRefType
+from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, RemoveSnapshotsUpdate
+
+from orchestration.catalog.files import Manifests, reachable
+from orchestration.catalog.journal import Journal
+from orchestration.catalog.locations import Store, is_below, normalize
+from orchestration.catalog.retention import ExpiryPlan, Needed, RefFacts, Retention, SnapshotFacts, plan_expiry
+from orchestration.errors import CatalogError
+from orchestration.waiting import Backoff, WaitTimeoutError, wait_for
+
+_COMMIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Expired:
+    """What expiry did, or with a dry run would do.
+
+    Attributes:
+        skipped: why the table is left alone; None if it is not.
+        snapshots, kept: how many expired and how many are left.
+        files: files deleted because only expired snapshots needed them.
+        held: old snapshots that are kept, with the reason.
+    """
+
+    skipped: str | None = None
+    snapshots: int = 0
+    kept: int = 0
+    files: int = 0
+    held: dict[int, str] = field(default_factory=dict[int, str])
+
+
+def plan_table(table: Table, retention: Retention, needed: Needed, now: datetime) -> ExpiryPlan:
+    """Return which snapshots of a table expire. Its properties `history.expire.*` go before `retention`."""
+    properties = table.properties
+    own = Retention(
+        max_age_ms=int(properties.get("history.expire.max-snapshot-age-ms", retention.max_age_ms)),
+        retain_last=int(properties.get("history.expire.min-snapshots-to-keep", retention.retain_last)),
+    )
+    refs = [
+        RefFacts(
+            name,
+            ref.snapshot_id,
+            ref.snapshot_ref_type is SnapshotRefType.BRANCH,
+            ref.min_snapshots_to_keep,
+            ref.max_snapshot_age_ms,
+        )
+        for name, ref in table.metadata.refs.items()
+    ]
+    facts = [facts_of(snapshot) for snapshot in table.metadata.snapshots]
+    return plan_expiry(facts, refs, own, needed, int(now.timestamp() * 1000))
+
+
+def facts_of(snapshot: Snapshot) -> SnapshotFacts:
+    """Return what decisions need to know of a snapshot."""
+    summary = snapshot.summary.additional_properties if snapshot.summary is not None else {}
+    checkpoint = summary.get("flink.max-committed-checkpoint-id")
+    return SnapshotFacts(
+        id=snapshot.snapshot_id,
+        parent_id=snapshot.parent_snapshot_id,
+        at_ms=snapshot.timestamp_ms,
+        job_id=summary.get("flink.job-id"),
+        checkpoint_id=int(checkpoint) if checkpoint is not None else None,
+    )
+
+
+def collects_garbage(table: Table) -> bool:
+    """Whether the table lets its files be deleted (`gc.enabled`): false where other tables share them."""
+    return table.properties.get("gc.enabled", "true").lower() != "false"
+
+
+def expire_table(
+    table: Table,
+    retention: Retention,
+    needed: Callable[[], Needed],
+    journal: Journal,
+    now: datetime,
+    *,
+    is_dry_run: bool = False,
+) -> Expired:
+    """Expire old snapshots of a table and delete the files that only they needed. Idempotent.
+
+    Args:
+        needed: asked anew for each try, so that a mark which moved meanwhile counts.
+        journal: learns the files before the commit. The caller cleans up what an earlier run left in it before.
+
+    Raises:
+        CatalogError: the table did not stand still for a minute, or it cannot be known whether the commit arrived.
+    """
+    if not collects_garbage(table):
+        return Expired("its property gc.enabled is false", kept=len(table.metadata.snapshots))
+    manifests = Manifests(table.io)
+
+    def attempt() -> tuple[Expired | None, object]:
+        table.refresh()
+        total = len(table.metadata.snapshots)
+        if not plan_table(table, retention, Needed(jobs=()), now).expired:
+            # Asking who needs what takes a look at every table of the catalog.
+            return Expired(kept=total), "nothing is old"
+        plan = plan_table(table, retention, needed(), now)
+        files = _only_of(table, plan, manifests)
+        done = Expired(None, len(plan.expired), total - len(plan.expired), len(files), dict(plan.held))
+        if is_dry_run or not plan.expired:
+            return done, "planned"
+        journal.add(files)
+        try:
+            _commit(table, plan)
+        except CommitFailedException as error:
+            return None, error
+        return done, "done"
+
+    try:
+        done = wait_for(attempt, what="a commit", timeout_s=_COMMIT_S, backoff=Backoff(0.05, 1.0, jitter=0.3))
+    except WaitTimeoutError as error:
+        raise CatalogError(
+            f"{'.'.join(table.name())}: its branches moved for {_COMMIT_S:g} s, faster than snapshots can be expired",
+            hint="nothing was changed; run it again when fewer writers commit",
+        ) from error
+    except (CommitStateUnknownException, requests.RequestException) as error:
+        raise CatalogError(
+            f"{'.'.join(table.name())}: the catalog did not say whether the snapshots expired: {error}",
+            hint="the table is whole either way; the next run deletes what is left over",
+        ) from error
+    if not is_dry_run and done.snapshots:
+        table.refresh()
+        clean_up(table, journal, manifests)
+    return done
+
+
+def clean_up(table: Table, journal: Journal, manifests: Manifests | None = None) -> int:
+    """Delete the files of a journal that no snapshot of the table needs, and clear it; return how many there were."""
+    # Only below the table: a table of the same name may have stood elsewhere when the journal was written.
+    listed = {one for one in journal.locations() if is_below(one, table.location())}
+    if not listed:
+        journal.clear()
+        return 0
+    store = Store(table.io, table.location())
+    needed = reachable(table, manifests)
+    deleted = store.delete({normalize(one) for one in listed} - needed)
+    journal.clear()
+    return deleted
+
+
+def _only_of(table: Table, plan: ExpiryPlan, manifests: Manifests) -> set[str]:
+    if not plan.expired:
+        return set()
+    gone = set(plan.expired)
+    by_fate: dict[bool, list[Snapshot]] = {True: [], False: []}
+    for snapshot in table.metadata.snapshots:
+        by_fate[snapshot.snapshot_id in gone].append(snapshot)
+    only = manifests.reach(by_fate[True]) - manifests.reach(by_fate[False])
+    return {location for location in only if is_below(location, table.location())}
+
+
+def _commit(table: Table, plan: ExpiryPlan) -> None:
+    requirements = [
+        AssertRefSnapshotId.model_validate({"ref": name, "snapshot-id": ref.snapshot_id})
+        for name, ref in table.metadata.refs.items()
+    ]
+    table.catalog.commit_table(
+        table,
+        (AssertTableUUID(uuid=table.metadata.table_uuid), *requirements),
+        (RemoveSnapshotsUpdate.model_validate({"snapshot-ids": list(plan.expired)}),),
+    )
