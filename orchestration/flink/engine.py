@@ -32,6 +32,7 @@ from orchestration.flink.pool import SessionPool
 from orchestration.flink.probe import Probe
 from orchestration.flink.rest import FlinkRest
 from orchestration.flink.results import QUERY_DEFAULTS, Limits, RowStream, Timing
+from orchestration.flink.row_limit import with_row_limit
 from orchestration.flink.runner import Runner
 from orchestration.flink.script import Statement, split_script
 from orchestration.flink.script_run import StatementOutcome, run_statements
@@ -166,7 +167,7 @@ class SqlEngine(QueryOperations):
         self._probe.require_cluster()
         kind = classify(sql)
         if kind is StatementKind.QUERY:
-            config = {**QUERY_DEFAULTS, **config}
+            config, limits = {**QUERY_DEFAULTS, **config}, with_row_limit(sql, limits)
         spec = SessionSpec(mode=mode, init=self._declarations(sql, mode))
         if kind.only_reads:
             return self._runner.in_pool(sql, config, spec, kind, limits)

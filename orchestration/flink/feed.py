@@ -36,10 +36,12 @@ class Limits:
     Args:
         max_rows: changes to hand out; 0: all.
         fetch_timeout_s: seconds from the first page on, whether rows come or not; 0: no limit.
+        is_complete: `max_rows` are all rows that the query has, so that reaching them is its end.
     """
 
     max_rows: int = 0
     fetch_timeout_s: float = 0.0
+    is_complete: bool = False
 
 
 NO_LIMITS = Limits()

@@ -250,6 +250,8 @@ class RowStream:
         reason = self._feed.reason
         if reason is None:
             return None
+        if reason == "max_rows" and self._limits.is_complete:
+            reason = "eos"
         elapsed_s = self._feed.ended_at - self._feed.started_at
         return End(reason, self._rows, elapsed_s, self._message(reason))
 

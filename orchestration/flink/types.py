@@ -18,8 +18,8 @@
 | ROW | object | dict |
 | anything else | as it is | str |
 
-Python's datetime stops at microseconds and at the year 9999: a value beyond stays text. The gateway cannot send VARIANT,
-RAW, or a MAP or MULTISET whose key is not text: such a query fails, with the advice to CAST.
+Python's datetime stops at microseconds and at the year 9999: a value beyond stays text. The gateway cannot send
+VARIANT, RAW, or a MAP or MULTISET whose key is not text: such a query fails, with the advice to CAST.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import pytest
 from orchestration.errors import FlinkError, JobFailedError, StatementError
 from orchestration.flink.async_results import AsyncRowStream
 from orchestration.flink.encodings import Encoding, encode, json_text
+from orchestration.flink.engine import SqlEngine
 from orchestration.flink.feed import NO_LIMITS
 from orchestration.flink.gateway import GatewayClient
 from orchestration.flink.models import ResultPage
@@ -291,3 +292,12 @@ def assert_no_operation(watched: Watched) -> None:
         with pytest.raises(FlinkError) as caught:
             watched.gateway.operation_status(watched.session.handle, operation)
         assert caught.value.code == "operation_lost"
+
+
+def test_a_limit_over_an_endless_source_with_a_watermark_ends_the_query(engine: SqlEngine) -> None:
+    with engine.execute("SELECT order_id FROM demo_orders LIMIT 3") as stream:
+        assert len(list(stream)) == 3
+    assert stream.end is not None
+    assert (stream.end.reason, stream.end.rows) == ("eos", 3)
+    assert stream.wait_settled(CANCELED_WITHIN_S)
+    assert engine.rest.job(stream.job_id or "").state == "CANCELED"
