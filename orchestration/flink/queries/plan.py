@@ -15,6 +15,7 @@ from orchestration.flink.queries.names import sink_table_name
 from orchestration.flink.queries.outcome import Steps
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.spec import QuerySpec
+from orchestration.flink.references import resolve_ddl
 from orchestration.flink.schema import QuerySchema, describe_query
 from orchestration.flink.script import split_script
 from orchestration.flink.session import SessionSpec
@@ -160,13 +161,17 @@ def plan_job(engine: SqlEngine, session: LogicalSession, spec: QuerySpec, record
 def declare_inputs(engine: SqlEngine, session: LogicalSession, spec: QuerySpec) -> None:
     """Create in the session what the query reads: declared sources, sinks of other queries, and its own inputs.
 
-    An input is a statement, or the name of a declared source that the query's text does not mention by itself.
+    An input is a statement, or the name of a declared source that the query's text does not mention by itself. A
+    statement's references are resolved here: whoever may deploy may read what the process's environment holds.
+
+    Raises:
+        ConfigError: a reference stands for nothing.
     """
     own = [text for text in spec.inputs if _is_statement(text)]
     for ddl in engine.tables.statements_for("\n".join([spec.query, *spec.inputs]), mode=spec.mode):
         session.execute(ddl.ddl).close()
     for statement in own:
-        session.execute(statement).close()
+        session.execute(resolve_ddl(statement)).close()
 
 
 def _plan_branch(

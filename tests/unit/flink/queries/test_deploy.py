@@ -89,6 +89,18 @@ def test_the_session_is_closed_and_the_steps_are_timed_and_told(engine: SqlEngin
     assert any("is RUNNING, 1 of 1 vertices running" in sentence for sentence in said)
 
 
+def test_a_secret_of_an_input_is_resolved_for_flink_alone(
+    engine: SqlEngine, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    monkeypatch.setenv("PG_PASSWORD", "hunter2hunter2")
+    reader = "CREATE TABLE zones (n INT) WITH ('connector' = 'jdbc', 'password' = 'env:PG_PASSWORD')"
+    engine.deploy(spec(inputs=(SOURCE, reader)))
+    assert "'password' = 'hunter2hunter2'" in sent(cluster, "CREATE TABLE zones")[0]
+    assert "hunter2hunter2" not in f"{engine.registry.require('orders')} {caplog.text}"
+    assert "env:PG_PASSWORD" in str(engine.registry.require("orders").spec)
+
+
 def test_each_step_is_logged_with_the_query_and_the_job(engine: SqlEngine, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="orchestration.flink.queries")
     result = engine.deploy(spec())
