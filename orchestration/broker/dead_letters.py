@@ -11,8 +11,9 @@ rejected). It has no key. Two kinds share it:
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import binascii
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
@@ -24,8 +25,13 @@ from orchestration.broker.offsets import try_log_offsets
 from orchestration.broker.producer import EventProducer
 from orchestration.broker.read import Record, read_records
 from orchestration.contracts import DatasetContract
-from orchestration.errors import InputError
+from orchestration.errors import InputError, NotFoundError
 from orchestration.settings import Settings
+
+NO_ROW = "Flink's JSON format made no row of it"
+"""Reason of a record that fits the contract and still gave no row."""
+NO_ENVELOPE = "not an envelope"
+"""What stands for the reason of a record of the dead letter topic that Millrace did not write."""
 
 SOURCE_TOPIC = "source.topic"
 SOURCE_PARTITION = "source.partition"
@@ -52,7 +58,14 @@ class DeadLettered:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One envelope, read back. `source` holds the headers that say where it came from."""
+    """One envelope, read back.
+
+    Attributes:
+        row: of what is no envelope, the text.
+        timestamp: when it was rejected, as the envelope has it; `at`: when the broker took it.
+        source: the headers that say where it came from, as text.
+        value: the record of the dead letter topic, as it stands there.
+    """
 
     error: str
     row: Mapping[str, object]
@@ -60,6 +73,34 @@ class DeadLetter:
     partition: int
     offset: int
     source: Mapping[str, str]
+    at: datetime
+    value: bytes | None = field(repr=False)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Partition and offset on the dead letter topic: what the letter is known by."""
+        return self.partition, self.offset
+
+    @property
+    def is_record(self) -> bool:
+        """Whether it is a record of a topic; else a row of a file, or no envelope."""
+        return SOURCE_TOPIC in self.source
+
+    @property
+    def is_envelope(self) -> bool:
+        """Whether Millrace can tell what it holds."""
+        return self.error != NO_ENVELOPE
+
+    @property
+    def payload(self) -> bytes | None:
+        """The record that was rejected, byte for byte; None for a tombstone and for what is no record."""
+        raw = self.row.get("raw")
+        if not self.is_record or not isinstance(raw, str):
+            return None
+        try:
+            return base64.b64decode(raw, validate=True) if self.row.get("encoding") == "base64" else raw.encode()
+        except binascii.Error:
+            return None
 
 
 def utc_text(now: datetime | None = None) -> str:
@@ -131,27 +172,65 @@ def known_sources(settings: Settings, dead: str, topic: str) -> set[tuple[int, i
 
 def read_dead_letters(settings: Settings, contract: DatasetContract, limit: int = 100) -> list[DeadLetter]:
     """Return the newest dead letters of the dataset, at most `limit` a partition; empty without the topic."""
-    dead = contract.dlq_topic
-    logs = try_log_offsets(settings, dead, open_admin(settings)) or {}
+    logs = try_log_offsets(settings, contract.dlq_topic, open_admin(settings)) or {}
     ranges = {partition: (max(log.start, log.end - limit), log.end) for partition, log in logs.items()}
-    letters: list[DeadLetter] = []
-    for record in chain.from_iterable(read_records(settings, dead, ranges)):
-        try:
-            body: dict[str, Any] = orjson.loads(record.value or b"")
-        except orjson.JSONDecodeError:
-            # Anybody may write to the topic; what is no envelope is shown, not hidden.
-            body = {"error": "not an envelope", "row": {"raw": (record.value or b"").decode("utf-8", "replace")}}
-        letters.append(
-            DeadLetter(
-                error=str(body.get("error", "")),
-                row=body.get("row") or {},
-                timestamp=str(body.get("timestamp", "")),
-                partition=record.partition,
-                offset=record.offset,
-                source={name: value.decode("utf-8", "replace") for name, value in record.headers.items() if value},
-            )
-        )
-    return letters
+    return list(chain.from_iterable(scan_dead_letters(settings, contract, ranges)))
+
+
+def scan_dead_letters(
+    settings: Settings, contract: DatasetContract, ranges: Mapping[int, tuple[int, int]] | None = None
+) -> Iterator[list[DeadLetter]]:
+    """Yield the dead letters of each partition's [start, end) in batches; all that are kept without `ranges`."""
+    if ranges is None:
+        logs = try_log_offsets(settings, contract.dlq_topic) or {}
+        ranges = {partition: (log.start, log.end) for partition, log in logs.items()}
+    for records in read_records(settings, contract.dlq_topic, ranges):
+        yield [to_dead_letter(record) for record in records]
+
+
+def read_dead_letter(settings: Settings, contract: DatasetContract, partition: int, offset: int) -> DeadLetter:
+    """Return one dead letter.
+
+    Raises:
+        NotFoundError: the topic does not hold it; names what it holds.
+    """
+    dead = contract.dlq_topic
+    logs = try_log_offsets(settings, dead) or {}
+    log = logs.get(partition)
+    if log is not None and log.start <= offset < log.end:
+        for letter in chain.from_iterable(
+            scan_dead_letters(settings, contract, {partition: (offset, offset + 1)}),
+        ):
+            return letter
+    held = ", ".join(f"{number}:{one.start} to {number}:{one.end - 1}" for number, one in logs.items() if one.records)
+    raise NotFoundError(
+        f"{dead} holds no dead letter {partition}:{offset}", hint=f"it holds {held}" if held else "it is empty"
+    )
+
+
+def to_dead_letter(record: Record) -> DeadLetter:
+    """Return a record of the dead letter topic; what is no envelope is shown too, as anybody may write there."""
+    body = _envelope_of(record.value)
+    return DeadLetter(
+        error=body["error"],
+        row=body["row"],
+        timestamp=str(body.get("timestamp", "")),
+        partition=record.partition,
+        offset=record.offset,
+        source={name: value.decode("utf-8", "replace") for name, value in record.headers.items() if value},
+        at=datetime.fromtimestamp(record.timestamp_ms / 1000, UTC),
+        value=record.value,
+    )
+
+
+def _envelope_of(value: bytes | None) -> dict[str, Any]:
+    try:
+        body = orjson.loads(value or b"")
+    except orjson.JSONDecodeError:
+        body = None
+    if isinstance(body, dict) and isinstance(body.get("error"), str) and isinstance(body.get("row"), dict):
+        return body
+    return {"error": NO_ENVELOPE, "row": {"raw": (value or b"").decode("utf-8", "replace")}}
 
 
 def _offsets(settings: Settings, dead: str) -> dict[int, tuple[int, int]]:

@@ -98,12 +98,12 @@ class EventProducer:
         self.sent += len(values)
         self.serve()
 
-    def send_one(self, topic: str, partition: int, value: bytes, headers: Headers) -> None:
-        """Queue one event without a key."""
+    def send_one(self, topic: str, partition: int, value: bytes, headers: Headers, key: bytes | None = None) -> None:
+        """Queue one event."""
         try:
-            self._producer.produce(topic, value, None, partition, headers=headers)
+            self._producer.produce(topic, value, key, partition, headers=headers)
         except BufferError:
-            self._send_waiting(topic, value, None, partition, headers)
+            self._send_waiting(topic, value, key, partition, headers)
         except KafkaException as exception:
             raise self._refused(exception) from exception
         self.sent += 1
