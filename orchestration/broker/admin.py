@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from orchestration.broker.client import broker_errors, open_admin
 from orchestration.contracts import DatasetContract
-from orchestration.errors import ConfigError, MillraceError
+from orchestration.errors import ConfigError, InputError, MillraceError
 from orchestration.settings import Settings
 
 CONSUMER_GROUP = "millrace-flink"
@@ -111,3 +111,21 @@ def _create(settings: Settings, admin: AdminClient, topic: Topic) -> bool:
             return False
         raise
     return True
+
+
+def read_topic_id(settings: Settings, name: str, admin: AdminClient | None = None) -> str:
+    """Return the id that the broker gave a topic when it was created; a topic that is made anew has another one.
+
+    Brokers before Kafka 2.8 give all topics the same.
+
+    Raises:
+        InputError: there is no such topic.
+    """
+    with broker_errors(settings, f"the id of {name}"):
+        future = (admin or open_admin(settings)).describe_topics(TopicCollection([name]))[name]
+        try:
+            return str(future.result().topic_id)
+        except KafkaException as exception:
+            if exception.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise InputError(f"there is no topic {name}", hint="run `./millrace run`, which creates it") from None
+            raise

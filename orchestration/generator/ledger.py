@@ -14,11 +14,9 @@ from typing import Literal
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
-from pyiceberg.table import Table
 
-from orchestration.catalog import find_table, open_catalog
-from orchestration.errors import CatalogError
+from orchestration.catalog import open_catalog
+from orchestration.generator.append_only import AppendOnlyTable
 from orchestration.naming import LEDGER_TABLE
 from orchestration.settings import Settings
 
@@ -43,7 +41,6 @@ SCHEMA = pa.schema(
         pa.field("run_id", pa.string(), nullable=False),
     ]
 )
-_COMMIT_TRIES = 8
 
 Offsets = Mapping[str, Mapping[int, int]]
 """Topic to partition to offset."""
@@ -115,7 +112,7 @@ class Ledger:
     """The ledger in the catalog of the settings; the table is created by the first write."""
 
     def __init__(self, catalog: Catalog, table_name: str = LEDGER_TABLE) -> None:
-        self._catalog, self._name = catalog, table_name
+        self._table = AppendOnlyTable(catalog, table_name, SCHEMA)
 
     @classmethod
     def open(cls, settings: Settings) -> Ledger:
@@ -154,43 +151,11 @@ class Ledger:
         Raises:
             CatalogError: other writers kept winning.
         """
-        table = self._table()
-        row = pa.Table.from_pylist([_to_row(entry)], schema=SCHEMA)
-        for _ in range(_COMMIT_TRIES):
-            try:
-                table.append(row)
-                return
-            except CommitFailedException:
-                # Another dataset landed a file in between; its append does not touch ours.
-                table.refresh()
-        raise CatalogError(f"{self._name} could not be written: other writers were faster {_COMMIT_TRIES} times")
-
-    def _table(self) -> Table:
-        table = find_table(self._catalog, self._name)
-        if table is not None:
-            return table
-        self._catalog.create_namespace_if_not_exists(self._name.split(".")[0])
-        try:
-            # Merging keeps the number of manifests, and so the time of a look-up, from growing with every file.
-            return self._catalog.create_table(
-                self._name,
-                SCHEMA,
-                properties={
-                    "commit.manifest-merge.enabled": "true",
-                    "write.metadata.delete-after-commit.enabled": "true",
-                },
-            )
-        except TableAlreadyExistsError:
-            return self._catalog.load_table(self._name)
+        self._table.append(_to_row(entry))
 
     def _read(self, dataset: str, topic: str | None = None, sha256: str | None = None) -> list[LedgerEntry]:
-        table = find_table(self._catalog, self._name)
-        if table is None:
-            return []
-        # The parts are names by the contract's and the broker's own patterns, and hex digits: none holds a quote.
-        wanted = {"dataset": dataset, "topic": topic, "sha256": sha256}
-        condition = " and ".join(f"{name} = '{value}'" for name, value in wanted.items() if value is not None)
-        return sorted(_from_rows(table.scan(row_filter=condition).to_arrow().to_pylist()), key=_order)
+        rows = self._table.read(dataset=dataset, topic=topic, sha256=sha256)
+        return sorted(_from_rows(rows), key=_order)
 
 
 _RANK = {"started": 0, "partial": 1, "landed": 2}
