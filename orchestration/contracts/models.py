@@ -112,6 +112,17 @@ class Files(_Model):
     first_month: Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")]
 
 
+class Stream(_Model):
+    """How the dataset's stream works; nothing of it changes what the tables hold after a refresh.
+
+    Attributes:
+        remember_keys_h: hours for which the stream knows a natural key again. A later duplicate stands beside the
+            first arrival until the next silver_refresh.
+    """
+
+    remember_keys_h: int = Field(default=24, ge=1, le=8760)
+
+
 class QualityRule(_Model):
     """A named SQL predicate over source names; a row for which it does not hold is rejected under that name."""
 
@@ -157,6 +168,7 @@ class DatasetContract(_Model):
     columns: tuple[Column, ...] = Field(min_length=1)
     parameters: dict[Identifier, date] = {}
     quality_rules: tuple[QualityRule, ...] = Field(min_length=1)
+    stream: Stream = Stream()
 
     @model_validator(mode="after")
     def _holds_together(self) -> DatasetContract:
@@ -257,6 +269,7 @@ class DatasetContract(_Model):
                 "description": True,
                 "owner": True,
                 "files": True,
+                "stream": True,
                 "columns": {"__all__": {"description"}},
                 "quality_rules": {"__all__": {"description"}},
             },

@@ -20,12 +20,12 @@ import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
-from orchestration.broker.dead_letters import BadRecord, dead_letter_records
+from orchestration.broker.dead_letters import NO_ROW, BadRecord, dead_letter_records
 from orchestration.broker.offsets import LogRange, try_log_offsets
 from orchestration.broker.read import read_range
 from orchestration.catalog import find_table, open_catalog
-from orchestration.catalog.progress import BronzeMark, read_mark, write_mark
-from orchestration.catalog.snapshots import current_id, read_appended, snapshots_after, total_rows
+from orchestration.catalog.progress import BronzeMark, write_mark
+from orchestration.catalog.snapshots import current_id, read_appended, total_rows
 from orchestration.contracts import DatasetContract
 from orchestration.errors import CatalogError, JobFailedError
 from orchestration.flink.rest import FlinkRest
@@ -33,14 +33,15 @@ from orchestration.flink.submit import JobResult
 from orchestration.generator.ledger import Ledger
 from orchestration.lakehouse.flink_run import Say, be_silent, only_writer, run_insert
 from orchestration.lakehouse.malformed import find_malformed
-from orchestration.lakehouse.offsets import advance, find_missing, merge_runs, plan_ranges, subtract, vouched_ranges
+from orchestration.lakehouse.offsets import find_missing, merge_runs, plan_ranges, subtract, vouched_ranges
+from orchestration.lakehouse.position import LINEAGE, bronze_position
 from orchestration.lakehouse.statements import create_bronze, create_source, load_bronze
+from orchestration.lakehouse.streams.owner import require_no_stream
 from orchestration.naming import bronze_job
 from orchestration.settings import Settings
 
 _READ_THROUGH = 10_000
 """Offsets between two missing ones that are read rather than sought over."""
-LINEAGE = ("_kafka_partition", "_kafka_offset")
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,12 @@ def load_bronze_table(settings: Settings, contract: DatasetContract, say: Say = 
     Raises:
         OffsetGapError: the broker no longer holds records that were never loaded.
         BusyError: another run loads the same table.
+        ConflictError: the dataset's stream writes it.
         JobFailedError, UnreachableError, CatalogError: as they say; nothing is half-written.
     """
     settings.require_writable_catalog()
     with only_writer(settings, contract.tables.bronze, bronze_job(contract.name), say) as rest:
+        require_no_stream(settings, contract, "the batch load of bronze")
         return _Load(settings, contract, rest, open_catalog(settings), say).run()
 
 
@@ -92,7 +95,7 @@ class _Load:
     def run(self) -> BronzeResult:
         table = find_table(self._catalog, self._contract.tables.bronze)
         before = total_rows(table)
-        mark, loaded_upto = self._position(table)
+        mark, loaded_upto = bronze_position(table, self._say)
         available = try_log_offsets(self._settings, self._contract.topic) or {}
         to_load = plan_ranges(self._contract.topic, loaded_upto, available)
         to_account = {
@@ -114,21 +117,6 @@ class _Load:
             snapshot_id=current_id(table) if table is not None else None,
             jobs=tuple(self._jobs),
         )
-
-    def _position(self, table: Table | None) -> tuple[BronzeMark, dict[int, int]]:
-        """Return the mark and the next offset to load of each partition."""
-        mark = (read_mark(table, BronzeMark) if table is not None else None) or BronzeMark()
-        if table is None:
-            return mark, {}
-        newer = snapshots_after(table, mark.snapshot_id)
-        if newer is None:
-            # Rolled back behind the mark: what the table holds decides, and the dead letters are counted anew.
-            mark = BronzeMark()
-            newer = snapshots_after(table, None)
-        if not newer:
-            return mark, dict(mark.next_offsets)
-        self._say(f"{len(newer)} snapshots came after the last mark: reading their offsets")
-        return mark, advance(mark.next_offsets, read_appended(table, LINEAGE, after=mark.snapshot_id))
 
     def _load(self, ranges: Mapping[int, LogRange], table: Table | None) -> None:
         bad = self._find_foreign_malformed(ranges)
@@ -212,7 +200,7 @@ class _Load:
             columns = (batch.column(name).to_pylist() for name in ("partition", "offset", "value"))
             for partition, offset, value in zip(*columns, strict=True):
                 if (partition, offset) in wanted:
-                    record = BadRecord(partition, offset, value, "Flink's JSON format made no row of it")
+                    record = BadRecord(partition, offset, value, NO_ROW)
                     found.append(known.get((partition, offset), record))
         return found
 

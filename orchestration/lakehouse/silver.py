@@ -42,6 +42,7 @@ from orchestration.lakehouse.statements import (
     statement_set,
     store_rejected,
 )
+from orchestration.lakehouse.streams.owner import require_no_stream
 from orchestration.naming import silver_job
 from orchestration.settings import Settings
 from orchestration.sql import split_table
@@ -134,10 +135,12 @@ def refresh_silver_table(
 
     Raises:
         BusyError: another run refreshes the same table.
+        ConflictError: the dataset's stream writes it.
         JobFailedError, UnreachableError, CatalogError: as they say; readers keep the content of before.
     """
     settings.require_writable_catalog()
     with only_writer(settings, contract.tables.silver, silver_job(contract.name), say) as rest:
+        require_no_stream(settings, contract, "the refresh of silver")
         return _Refresh(settings, contract, rest, open_catalog(settings), say).run(full_refresh)
 
 

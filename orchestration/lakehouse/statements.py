@@ -79,6 +79,67 @@ def create_source(
     return render("sources/kafka.sql", {"SOURCE": SOURCE, "COLUMNS": columns, "OPTIONS": options_clause(options)})
 
 
+def create_group_source(contract: DatasetContract, broker: Mapping[str, str], *, group: str) -> str:
+    """Return the endless Kafka source table of a stream, from the offsets that its consumer group committed.
+
+    Args:
+        broker: as in `create_source`.
+        group: read by this stream alone; Flink commits to it after each checkpoint.
+    """
+    options = {
+        "connector": "kafka",
+        "topic": contract.topic,
+        **broker,
+        "properties.group.id": group,
+        # The group's offsets are set before a start. One that retention took away must fail, not skip records.
+        "properties.auto.offset.reset": "none",
+        "scan.startup.mode": "group-offsets",
+        "format": "json",
+        "json.timestamp-format.standard": "ISO-8601",
+        # One bad record of a foreign producer must not stop the stream; the audit dead-letters what this drops.
+        "json.ignore-parse-errors": "true",
+    }
+    columns = source_columns(contract.columns)
+    return render("sources/kafka.sql", {"SOURCE": SOURCE, "COLUMNS": columns, "OPTIONS": options_clause(options)})
+
+
+def create_judged_stream(contract: DatasetContract) -> str:
+    """Return the view over the source that all inserts of a stream read."""
+    return render(
+        "streams/judged.sql",
+        {
+            "VIEW": JUDGED,
+            "SOURCE": SOURCE,
+            "COLUMNS": _names(contract.columns),
+            "SURROGATE_KEY_VALUE": _surrogate_key(contract),
+            "VERDICT": _verdict(contract),
+        },
+    )
+
+
+def stream_bronze(contract: DatasetContract) -> str:
+    """Return the insert of all judged events into bronze."""
+    return render(
+        "streams/bronze.sql",
+        {"TABLE": qualified(contract.tables.bronze), "COLUMNS": _names(contract.columns), "VIEW": JUDGED},
+    )
+
+
+def stream_silver(contract: DatasetContract) -> str:
+    """Return the insert of first arrivals into silver."""
+    return render(
+        "streams/silver.sql",
+        {
+            "TABLE": qualified(contract.tables.silver),
+            "SURROGATE_KEY": quote_flink(contract.surrogate_key),
+            "COLUMNS": _lines(f"{_cast(column)} AS {quote_flink(column.silver_name)}" for column in contract.columns),
+            "PARTITION": quote_flink(contract.partition.name),
+            "PARTITION_VALUE": _partition_value(contract),
+            "VIEW": JUDGED,
+        },
+    )
+
+
 def load_bronze(contract: DatasetContract, excluded: Mapping[int, Sequence[int]]) -> str:
     """Return the insert into bronze; `excluded` offsets of each partition were dead-lettered and stay out."""
     return render(
@@ -99,16 +160,13 @@ def create_judged(contract: DatasetContract, *, after: int | None, upto: int) ->
     else:
         hint = {"start-snapshot-id": str(after), "end-snapshot-id": str(upto)}
     options = ", ".join(f"{quote_literal(key)} = {quote_literal(value)}" for key, value in hint.items())
-    verdict = "\n        ".join(
-        f"WHEN NOT ({condition}) THEN {quote_literal(name)}" for name, condition in contract.rules()
-    )
     return render(
         "silver/judged.sql",
         {
             "VIEW": JUDGED,
             "BRONZE": qualified(contract.tables.bronze),
             "BRONZE_OPTIONS": f"/*+ OPTIONS({options}) */",
-            "VERDICT": f"CASE\n        {verdict}\n    END",
+            "VERDICT": _verdict(contract),
         },
     )
 
@@ -186,6 +244,13 @@ def statement_set(statements: Sequence[str]) -> str:
     if len(statements) == 1:
         return statements[0]
     return render("silver/statement_set.sql", {"STATEMENTS": "\n".join(f"{statement};" for statement in statements)})
+
+
+def _verdict(contract: DatasetContract) -> str:
+    whens = "\n        ".join(
+        f"WHEN NOT ({condition}) THEN {quote_literal(name)}" for name, condition in contract.rules()
+    )
+    return f"CASE\n        {whens}\n    END"
 
 
 def _lines(parts: Iterable[str]) -> str:

@@ -1,0 +1,74 @@
+"""What the stream of a dataset is: its SQL from the contract, as the definition of a persistent query. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from orchestration.contracts import DatasetContract
+from orchestration.flink.queries.names import safe_name
+from orchestration.flink.queries.spec import QuerySpec
+from orchestration.lakehouse.statements import (
+    JUDGED,
+    create_group_source,
+    create_judged_stream,
+    statement_set,
+    store_rejected,
+    stream_bronze,
+    stream_silver,
+)
+from orchestration.settings import Settings
+
+_EXECUTION = {
+    # All three tables commit by checkpoint; silver_refresh relies on that a checkpoint cuts them at the same event.
+    # Unaligned checkpoints would keep events on their way to one sink while another one has them.
+    "execution.checkpointing.mode": "EXACTLY_ONCE",
+    "execution.checkpointing.unaligned.enabled": "false",
+    "execution.checkpointing.timeout": "5 min",
+    "execution.checkpointing.tolerable-failed-checkpoints": "3",
+    "state.backend.type": "rocksdb",
+    "execution.checkpointing.incremental": "true",
+    # A stream lives for months: a fault now and then is borne, one that comes back at once ends it.
+    "restart-strategy.type": "failure-rate",
+    "restart-strategy.failure-rate.max-failures-per-interval": "10",
+    "restart-strategy.failure-rate.failure-rate-interval": "10 min",
+    "restart-strategy.failure-rate.delay": "2 s",
+}
+
+
+def stream_name(dataset: str) -> str:
+    """Return the name of a dataset's stream among the persistent queries."""
+    return f"{dataset}_stream"
+
+
+def safe_stream_name(dataset: str) -> str:
+    """Return the part of its jobs' names that says whose they are."""
+    return safe_name(stream_name(dataset))
+
+
+def consumer_group(dataset: str) -> str:
+    """Return the consumer group of a dataset's stream, and of nothing else."""
+    return f"millrace-{dataset}-stream"
+
+
+def stream_spec(settings: Settings, contract: DatasetContract) -> QuerySpec:
+    """Return the definition of the stream.
+
+    Where it starts is not part of it: the source begins at the offsets that its consumer group committed. So the same
+    contract gives the same definition, whatever the tables hold.
+    """
+    source = create_group_source(
+        contract, {"properties.bootstrap.servers": settings.broker_url}, group=consumer_group(contract.name)
+    )
+    inserts = [stream_bronze(contract), stream_silver(contract), store_rejected(contract, skip_stored=False)]
+    return QuerySpec(
+        name=stream_name(contract.name),
+        description=f"{contract.topic} into {contract.tables.bronze}, {contract.tables.silver} and "
+        f"{contract.tables.rejected}; {JUDGED} events first",
+        query=statement_set(inserts),
+        inputs=(source, create_judged_stream(contract)),
+        execution=dict(_EXECUTION),
+        parallelism=settings.flink_parallelism,
+        checkpoint_interval=timedelta(milliseconds=settings.checkpoint_interval_ms),
+        state_ttl=timedelta(hours=contract.stream.remember_keys_h),
+        labels={"owner": contract.owner, "dataset": contract.name, "kind": "stream"},
+    )
