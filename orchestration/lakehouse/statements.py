@@ -305,6 +305,9 @@ def _surrogate_key(contract: DatasetContract) -> str:
 def _key_text(column: Column) -> str:
     """Return the field as text for the surrogate key, NULL as empty; `|` inside text cannot pass for the separator."""
     name = quote_flink(column.name)
+    if column.bronze.startswith("TIMESTAMP"):
+        # Iceberg keeps microseconds, so bronze gives six digits where the topic gives three; the key must not differ.
+        name = f"CAST({name} AS TIMESTAMP(6))"
     if column.bronze != "STRING":
         return f"COALESCE(CAST({name} AS STRING), '')"
     return rf"COALESCE(REPLACE(REPLACE({name}, '\', '\\'), '|', '\|'), '')"

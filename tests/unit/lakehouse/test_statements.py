@@ -125,7 +125,7 @@ FROM `lakehouse`.`bronze`.`raw_rides` /*+ OPTIONS('start-snapshot-id' = '41', 'e
 REBUILD = """\
 INSERT OVERWRITE `lakehouse`.`silver`.`rides`
 SELECT
-    MD5(COALESCE(CAST(`Zone` AS STRING), '') || '|' || COALESCE(CAST(`start` AS STRING), '')),
+    MD5(COALESCE(CAST(`Zone` AS STRING), '') || '|' || COALESCE(CAST(CAST(`start` AS TIMESTAMP(6)) AS STRING), '')),
     CAST(`Zone` AS INT),
     `start`,
     CAST(`fare` AS DECIMAL(6, 2)),
@@ -165,7 +165,7 @@ FROM (
         ) AS `arrival_rank`
     FROM (
         SELECT
-            MD5(COALESCE(CAST(`Zone` AS STRING), '') || '|' || COALESCE(CAST(`start` AS STRING), '')) AS `ride_id`,
+            MD5(COALESCE(CAST(`Zone` AS STRING), '') || '|' || COALESCE(CAST(CAST(`start` AS TIMESTAMP(6)) AS STRING), '')) AS `ride_id`,
     CAST(`Zone` AS INT) AS `zone_id`,
     `start` AS `started_at`,
     CAST(`fare` AS DECIMAL(6, 2)) AS `fare`,
@@ -329,7 +329,7 @@ def test_text_in_the_natural_key_cannot_pass_for_another_key() -> None:
     contract = load_contract("taxi").model_copy(update={"natural_key": ("store_and_fwd_flag", "tpep_pickup_datetime")})
     sql = statements.rebuild_silver(contract)
     escaped = r"COALESCE(REPLACE(REPLACE(`store_and_fwd_flag`, '\', '\\'), '|', '\|'), '')"
-    assert f"MD5({escaped} || '|' || COALESCE(CAST(`tpep_pickup_datetime` AS STRING), ''))" in sql
+    assert f"MD5({escaped} || '|' || COALESCE(CAST(CAST(`tpep_pickup_datetime` AS TIMESTAMP(6)) AS STRING), ''))" in sql
     assert "PARTITION BY `tpep_pickup_datetime`, COALESCE(`store_and_fwd_flag`, '')" in sql
 
 
