@@ -46,10 +46,14 @@ def write_merged(
     schema = sanitize_column_names(table.schema())
     properties = {key: value for key, value in table.properties.items() if key.startswith(_WRITE_PROPERTIES)}
     output, written = table.io.new_output(location), 0
+    groups = _row_groups(_read(table, files), schema_to_pyarrow(schema))
     with FileFormatFactory.get(FileFormat.PARQUET).create_writer(output, schema, properties) as writer:
-        for group in _row_groups(_read(table, files), schema_to_pyarrow(schema)):
+        for group in groups:
             writer.write(group)
             written += group.num_rows
+        if not written:
+            # The writer cannot close a file that it never opened.
+            writer.write(schema_to_pyarrow(schema).empty_table())
     if written != rows:
         raise CatalogError(
             f"{'.'.join(table.name())}: {len(files)} files hold {rows:,} live rows by their metadata, but {written:,} "
