@@ -8,9 +8,8 @@ leave out what a killed run already stored, and the marks are set last.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
-from typing import Literal
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.expressions import AlwaysTrue, In
@@ -32,6 +31,7 @@ from orchestration.flink.rest import FlinkRest
 from orchestration.flink.submit import JobResult
 from orchestration.lakehouse.flink_run import Say, be_silent, only_writer, run_insert
 from orchestration.lakehouse.quality import touched_dates
+from orchestration.lakehouse.silver_result import Kind, SilverResult
 from orchestration.lakehouse.statements import (
     create_judged,
     create_rejected,
@@ -43,6 +43,7 @@ from orchestration.lakehouse.statements import (
     store_rejected,
 )
 from orchestration.lakehouse.streams.owner import require_no_stream
+from orchestration.lakehouse.streams.refresh import is_streamed, refresh_streamed
 from orchestration.naming import silver_job
 from orchestration.settings import Settings
 from orchestration.sql import split_table
@@ -50,8 +51,6 @@ from orchestration.sql import split_table
 OPEN_PARTITIONS = 45
 """Partitions that one job writes: a month and its stragglers. Iceberg's Flink writers keep a file of each open to the
 end of the job, several MB of heap a file and writer; a year at once would need more than the TaskManager has."""
-
-Kind = Literal["up_to_date", "refresh", "rebuild"]
 
 
 @dataclass(frozen=True)
@@ -69,33 +68,6 @@ class SilverPlan:
     after: int | None = None
     upto: int | None = None
     bronze_rows: int = 0
-
-
-@dataclass(frozen=True)
-class SilverResult:
-    """What a silver run did.
-
-    Attributes:
-        rows: change of silver's row count; total_rows: its rows afterwards.
-        rejected: rows added to the rejected table; total_rejected: its rows afterwards.
-        bronze_rows_read: bronze rows that the run read, as Flink counted them.
-        touched: partitions that were written.
-        rejected_by: rule to refused rows among those read.
-    """
-
-    kind: Kind
-    reason: str
-    rows: int
-    total_rows: int
-    rejected: int
-    total_rejected: int
-    bronze_rows_read: int
-    bronze_snapshot_id: int | None
-    snapshot_id: int | None
-    rejected_snapshot_id: int | None
-    touched: Sequence[date] = ()
-    rejected_by: Mapping[str, int] = field(default_factory=dict)
-    jobs: Sequence[JobResult] = ()
 
 
 def plan_silver(
@@ -130,17 +102,21 @@ def refresh_silver_table(
 ) -> SilverResult:
     """Bring silver and its rejected rows up to bronze's current snapshot. Idempotent.
 
+    What a stream wrote since the last refresh is mended by key, also while it runs (streams/refresh.py).
+
     Args:
         full_refresh: rebuild from all of bronze.
 
     Raises:
         BusyError: another run refreshes the same table.
-        ConflictError: the dataset's stream writes it.
+        ConflictError: silver has to be rebuilt and the stream writes it, or the stream is down.
         JobFailedError, UnreachableError, CatalogError: as they say; readers keep the content of before.
     """
     settings.require_writable_catalog()
+    if is_streamed(settings, contract, full=full_refresh):
+        return refresh_streamed(settings, contract, say)
     with only_writer(settings, contract.tables.silver, silver_job(contract.name), say) as rest:
-        require_no_stream(settings, contract, "the refresh of silver")
+        require_no_stream(settings, contract, "the rebuild of silver")
         return _Refresh(settings, contract, rest, open_catalog(settings), say).run(full_refresh)
 
 

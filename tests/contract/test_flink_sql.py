@@ -70,6 +70,10 @@ def render_everything(contract: DatasetContract) -> list[str]:
         statements.load_bronze(contract, {0: [4]}),
         statements.create_judged(contract, after=None, upto=2),
         statements.create_judged(contract, after=1, upto=2),
+        statements.create_group_source(contract, {"properties.bootstrap.servers": "h:1"}, group="g"),
+        statements.create_judged_stream(contract),
+        statements.stream_bronze(contract),
+        statements.stream_silver(contract),
         *inserts,
         statements.statement_set(inserts),
     ]

@@ -51,6 +51,22 @@ class StreamPresence:
             )
         return self.jobs[0] if self.jobs else None
 
+    def require_job(self) -> JobOverview:
+        """Return its job that is not over.
+
+        Raises:
+            ConflictError: there is none, or there are two.
+        """
+        job = self.job
+        if job is None:
+            raise ConflictError(
+                f"stream {self.name} is meant to run and has no job",
+                hint="bring it back with `millrace stream deploy`, or take its tables from it with `millrace stream "
+                "stop`",
+                context={"stream": self.name},
+            )
+        return job
+
 
 def find_stream(settings: Settings, contract: DatasetContract, registry: Registry, rest: FlinkRest) -> StreamPresence:
     """Return what there is of the stream, from the registry and from the cluster.

@@ -197,7 +197,7 @@ FROM (
         WHERE `ride_date` IN (DATE '2024-01-05', DATE '2024-02-01')
     )
 )
-WHERE `arrival_rank` = 1"""
+WHERE `arrival_rank` = 1"""  # noqa: E501
 
 STORE_REJECTED = """\
 INSERT INTO `lakehouse`.`silver`.`refused_rides`
