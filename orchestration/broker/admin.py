@@ -113,7 +113,7 @@ def _create(settings: Settings, admin: AdminClient, topic: Topic) -> bool:
     return True
 
 
-def read_topic_id(settings: Settings, name: str, admin: AdminClient | None = None) -> str:
+def read_topic_id(settings: Settings, name: str) -> str:
     """Return the id that the broker gave a topic when it was created; a topic that is made anew has another one.
 
     Brokers before Kafka 2.8 give all topics the same.
@@ -122,7 +122,9 @@ def read_topic_id(settings: Settings, name: str, admin: AdminClient | None = Non
         InputError: there is no such topic.
     """
     with broker_errors(settings, f"the id of {name}"):
-        future = (admin or open_admin(settings)).describe_topics(TopicCollection([name]))[name]
+        # Held by a name: an answer that is under way never comes once its client is gone.
+        admin = open_admin(settings)
+        future = admin.describe_topics(TopicCollection([name]), request_timeout=settings.broker_timeout_s)[name]
         try:
             return str(future.result().topic_id)
         except KafkaException as exception:

@@ -22,6 +22,7 @@ _BY_TEXT = (
     ("missing", "is required and missing"),
     ("out_of_range", "is out of the range of"),
     ("out_of_range", "is not in the years"),
+    ("out_of_range", "is not a finite number"),
     ("wrong_type", "is not a"),
 )
 """Class to a part of the reason; the first that fits counts."""

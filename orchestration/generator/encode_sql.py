@@ -15,7 +15,7 @@ BAD_TEXT = "__bad_text"
 
 _INTEGERS = {"INT": (-(2**31), 2**31 - 1), "BIGINT": (-(2**63), 2**63 - 1)}
 _ARROW_INTEGERS = {"int8", "int16", "int32", "uint8", "uint16"}
-_FLOAT_MAX = 3.4028234663852886e38
+FLOAT_MAX = 3.4028234663852886e38
 _FRACTION = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 _UNIT = {0: "second", 3: "millisecond", 6: "microsecond"}
 
@@ -156,6 +156,6 @@ def _kept_fraction(column: Column) -> int:
 
 def _number_bounds(column: Column, family: str) -> list[tuple[str, str]]:
     if column.bronze == "FLOAT" and family == "floating":
-        return [(">", repr(_FLOAT_MAX))]
+        return [(">", repr(FLOAT_MAX))]
     decimal = re.match(r"DECIMAL\((\d+), ?(\d+)\)", column.bronze)
     return [(">=", f"1e{int(decimal[1]) - int(decimal[2])}")] if decimal else []

@@ -12,6 +12,7 @@ from orchestration.catalog.snapshots import added_rows, current_id, snapshots_af
 from orchestration.contracts import DatasetContract
 from orchestration.dbt_plugin.attach import connect_catalog
 from orchestration.generator.ledger import Ledger
+from orchestration.lakehouse.replay import read_replayed
 from orchestration.naming import CATALOG
 from orchestration.settings import Settings
 from orchestration.sql import quote_duckdb, split_table
@@ -89,8 +90,12 @@ def count_waiting(settings: Settings, contract: DatasetContract) -> int:
 
 
 def count_reported(settings: Settings, contract: DatasetContract) -> int:
-    """Return how many dead letters landings reported; all others came from what other producers sent."""
-    return Ledger(open_catalog(settings)).totals(contract.name, contract.topic).dead_lettered
+    """Return how many dead letters are settled: rows that landings reported, and records that were replayed.
+
+    All others came from what other producers sent.
+    """
+    by_landings = Ledger(open_catalog(settings)).totals(contract.name, contract.topic).dead_lettered
+    return by_landings + read_replayed(settings, contract).records
 
 
 def count_unrefined(settings: Settings, contract: DatasetContract) -> int | None:

@@ -6,6 +6,7 @@ type becomes NULL; without it one record fails the job, and still `"7"`, `8.9` a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import duckdb
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from orchestration.broker.dead_letters import BadRecord
 from orchestration.contracts import Column, DatasetContract
+from orchestration.generator.encode_sql import FLOAT_MAX
 from orchestration.sql import quote_literal
 
 # Hour 24 is the next day for DuckDB and the same day for Flink.
@@ -77,7 +79,8 @@ def _accepts(column: Column, position: int) -> str:
         whole = f"TRY_CAST({text} AS DOUBLE) = floor(TRY_CAST({text} AS DOUBLE))"
         fits = f"{kind} IN ('BIGINT', 'UBIGINT', 'DOUBLE') AND TRY_CAST({text} AS {target}) IS NOT NULL AND {whole}"
     elif column.json_type == "number":
-        fits = f"{kind} IN ('BIGINT', 'UBIGINT', 'DOUBLE') AND isfinite(TRY_CAST({text} AS DOUBLE))"
+        number = f"TRY_CAST({text} AS DOUBLE)"
+        fits = f"{kind} IN ('BIGINT', 'UBIGINT', 'DOUBLE') AND isfinite({number}){_in_range(column, number)}"
     elif column.json_type == "boolean":
         fits = f"{kind} = 'BOOLEAN'"
     elif column.json_type == "date-time":
@@ -89,6 +92,14 @@ def _accepts(column: Column, position: int) -> str:
     else:
         fits = f"{kind} = 'VARCHAR'"
     return f"{absent} OR COALESCE({fits}, FALSE)"
+
+
+def _in_range(column: Column, number: str) -> str:
+    """Return the rest of the predicate for types that hold less than a double: Flink makes NULL or infinity of more."""
+    if column.bronze == "FLOAT":
+        return f" AND abs({number}) <= {FLOAT_MAX!r}"
+    decimal = re.match(r"DECIMAL\((\d+), ?(\d+)\)", column.bronze)
+    return f" AND abs({number}) < 1e{int(decimal[1]) - int(decimal[2])}" if decimal else ""
 
 
 def _complaint(column: Column) -> str:

@@ -72,6 +72,13 @@ def test_dead_letters_are_explained_or_within_the_budget(
     assert f"{found - by_landings:,} others" in outcome.message
 
 
+def test_replayed_records_do_not_count_against_the_budget() -> None:
+    outcome = iceberg.judge_dead_letters(946, 936, 10, 3, replayed=7)
+    assert outcome.passed
+    assert outcome.message == "946 dead letters: 936 reported by landings, 10 others, 7 of them replayed (DLQ_MAX=3)"
+    assert not iceberg.judge_dead_letters(946, 936, 10, 2, replayed=7).passed
+
+
 def entry(status: str, end: int) -> LedgerEntry:
     return LedgerEntry(
         dataset="rides",
