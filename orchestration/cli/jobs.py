@@ -1,4 +1,4 @@
-"""`millrace jobs`: Flink jobs, listed and cancelled."""
+"""`millrace jobs`: Flink jobs, listed, shown and cancelled."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestration.cli.terminal import AsJson, duration, print_json, say, show, table
+from orchestration.cli.terminal import AsJson, duration, number, print_json, say, show, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestration.flink.models import JobOverview
+    from orchestration.flink.health import Reading
+    from orchestration.flink.models import Checkpoint, JobExceptions, JobOverview
 
-app = typer.Typer(help="List and cancel Flink jobs.", no_args_is_help=True)
+app = typer.Typer(help="List, show and cancel Flink jobs.", no_args_is_help=True)
 
 _SHORT = 8
+_FAILURES = 10
+_NAME = 60
 
 
 @app.command("list")
@@ -58,6 +61,52 @@ def list_jobs(
         ],
         right=("duration",),
     )
+
+
+@app.command("show")
+def show_job(
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="The job's id, or its first digits if they are unique.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show one job: how well it is, its vertices and their records, its checkpoints and failures, and a link.
+
+    The verdict is that of a job that should run; a batch job that FINISHED is healthy.
+
+    Examples:
+
+        millrace jobs show 3f9a12cd
+
+        millrace jobs show 3f9a12cd --json | jq .checkpoints
+    """
+    from orchestration.flink.connection import http_options
+    from orchestration.flink.health import judge, read_job
+    from orchestration.flink.rest import FlinkRest
+    from orchestration.settings import load_settings
+
+    settings = load_settings()
+    with FlinkRest(settings.flink_rest_url, options=http_options(settings)) as rest:
+        job = find_by_prefix(rest.jobs_overview(), job_id)
+        reading = read_job(rest, job.id)
+        health = judge(reading)
+        exceptions = rest.job_exceptions(job.id, _FAILURES)
+        url = rest.job_url(job.id)
+    document = {
+        **_row(job),
+        "health": {
+            "level": health.level.value,
+            "codes": [reason.code for reason in health.reasons],
+            "text": health.text,
+        },
+        "restarts": reading.restarts,
+        "vertices": [_vertex(reading, place) for place in range(len(reading.vertices))],
+        "checkpoints": _checkpoints(reading),
+        "exceptions": _exceptions(exceptions),
+        "url": url,
+    }
+    if as_json:
+        print_json(document)
+    else:
+        _show_job(document)
 
 
 @app.command("cancel")
@@ -128,3 +177,90 @@ def _row(job: JobOverview) -> dict[str, Any]:
         "ended_at": job.end_time.isoformat() if job.end_time else None,
         "duration_s": job.duration_ms / 1000,
     }
+
+
+def _vertex(reading: Reading, place: int) -> dict[str, Any]:
+    vertex = reading.vertices[place]
+    return {
+        "name": vertex.name,
+        "status": vertex.status,
+        "parallelism": vertex.parallelism,
+        "records_in": vertex.metrics.read_records,
+        "records_out": vertex.metrics.write_records,
+        "duration_s": vertex.duration_ms / 1000,
+    }
+
+
+def _checkpoints(reading: Reading) -> dict[str, Any] | None:
+    if reading.checkpoint_interval_s is None:
+        return None
+    counts, latest = reading.checkpoints.counts, reading.checkpoints.latest
+    return {
+        "interval_s": reading.checkpoint_interval_s,
+        "completed": counts.completed,
+        "failed": counts.failed,
+        "in_progress": counts.in_progress,
+        "age_s": reading.checkpoint_age_s,
+        "last_completed": _checkpoint(latest.completed),
+        "last_failed": _checkpoint(latest.failed),
+        "last_savepoint": _checkpoint(latest.savepoint),
+        "restored_from": _checkpoint(latest.restored),
+    }
+
+
+def _checkpoint(checkpoint: Checkpoint | None) -> dict[str, Any] | None:
+    if checkpoint is None:
+        return None
+    return {
+        "id": checkpoint.id,
+        "at": checkpoint.trigger_time.isoformat() if checkpoint.trigger_time else None,
+        "duration_s": checkpoint.duration_ms / 1000,
+        "size_bytes": checkpoint.size_bytes,
+        "path": checkpoint.path,
+        "failure": checkpoint.failure,
+    }
+
+
+def _exceptions(exceptions: JobExceptions) -> list[dict[str, Any]]:
+    from orchestration.flink.failures import root_cause
+
+    return [
+        {
+            "at": entry.timestamp.isoformat() if entry.timestamp else None,
+            "task": entry.task_name,
+            "cause": root_cause(entry.stacktrace),
+        }
+        for entry in exceptions.history.entries
+    ]
+
+
+def _show_job(document: dict[str, Any]) -> None:
+    health, checkpoints = document["health"], document["checkpoints"]
+    show(f"{document['name']} ({document['id']})")
+    show(f"{document['state']} for {duration(document['duration_s'])}, {document['restarts']} restarts")
+    show(f"{health['level']}: {health['text']}\n")
+    if document["vertices"]:
+        titles = ("vertex", "status", "parallelism", "records in", "records out")
+        rows = [
+            (
+                one["name"][:_NAME],
+                one["status"],
+                str(one["parallelism"]),
+                number(one["records_in"]),
+                number(one["records_out"]),
+            )
+            for one in document["vertices"]
+        ]
+        table(titles, rows, right=titles[2:])
+    if checkpoints is None:
+        show("\nno checkpoints")
+    else:
+        last = checkpoints["last_completed"]
+        newest = f"; the last, {last['id']}, took {duration(last['duration_s'])} at {last['at']}" if last else ""
+        show(
+            f"\ncheckpoints every {checkpoints['interval_s']:g} s: {checkpoints['completed']} completed, "
+            f"{checkpoints['failed']} failed{newest}"
+        )
+    for one in document["exceptions"]:
+        show(f"failure at {one['at'] or '-'}: {one['cause']}")
+    show(f"\n{document['url']}")

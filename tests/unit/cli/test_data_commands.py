@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from orchestration import validation
 from orchestration.cli import counts, lag, validate
+from orchestration.errors import UnreachableError
 from orchestration.lakehouse import counts as counting
 from orchestration.lakehouse import lag as lagging
 from orchestration.lakehouse.counts import Counts
@@ -65,6 +66,41 @@ def test_lag_is_told_for_each_partition_and_in_sum(monkeypatch: pytest.MonkeyPat
     }
     text = RUNNER.invoke(app_of(lag.register), ["lag"]).stdout
     assert "bronze is 10 records behind; taxi.dlq holds 3 dead letters" in text
+
+
+def test_a_watched_lag_tells_rates_bears_an_outage_and_ends_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports = iter([(50, 40), (70, 60), None, (70, 70)])
+
+    def read(*_: object) -> LagReport:
+        ends = next(reports, "end")
+        if ends == "end":
+            raise KeyboardInterrupt
+        if ends is None:
+            raise UnreachableError("the broker does not answer")
+        return LagReport("taxi.raw", "taxi.dlq", (PartitionLag(0, 0, *ends),), 0)  # type: ignore[misc]
+
+    monkeypatch.setattr(lagging, "read_lag", read)
+    done = RUNNER.invoke(app_of(lag.register), ["lag", "--watch", "--interval", "0.2", "--json"])
+    looks = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.exit_code == 0
+    assert [look.get("lag_records") for look in looks] == [10, 10, None, 0]
+    assert (looks[0]["produced_per_s"], looks[2]["error"]) == (None, "the broker does not answer")
+    assert 0 < looks[1]["produced_per_s"] == looks[1]["loaded_per_s"] <= 100
+    assert looks[3]["produced_per_s"] == 0 < looks[3]["loaded_per_s"]
+
+
+def test_a_watched_lag_is_a_line_a_look_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports = iter([LagReport("taxi.raw", "taxi.dlq", (PartitionLag(0, 0, 5, 5),), 0)])
+
+    def read(*_: object) -> LagReport:
+        for report in reports:
+            return report
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lagging, "read_lag", read)
+    done = RUNNER.invoke(app_of(lag.register), ["lag", "--watch", "--interval", "0.2"])
+    [line] = done.stdout.splitlines()
+    assert line.endswith("taxi.raw: bronze is up to date; taxi.dlq holds 0 dead letters")
 
 
 def invoke_validate(monkeypatch: pytest.MonkeyPatch, results: list[Result], *arguments: str) -> Any:

@@ -28,6 +28,36 @@ JOBS = [
 ]
 
 
+VERTICES = [
+    {
+        "id": "v1",
+        "name": "Source: rides",
+        "status": "RUNNING",
+        "parallelism": 2,
+        "duration": 1000,
+        "metrics": {"read-records": 1234, "write-records": 5678},
+    }
+]
+CHECKPOINTS = {
+    "counts": {"completed": 4, "failed": 1},
+    "latest": {
+        "completed": {"id": 5, "trigger_timestamp": 1_700_000_150_000, "end_to_end_duration": 90, "state_size": 7},
+        "failed": {"id": 3, "failure_message": "expired"},
+    },
+}
+TRACE = "org.apache.flink.X: outer\nCaused by: java.lang.ArithmeticException: / by zero\n\tat a.b"
+DETAILS = {
+    "exceptions": {"exceptionHistory": {"entries": [{"stacktrace": TRACE, "timestamp": 1_700_000_140_000}]}},
+    "metrics": [{"id": "numRestarts", "value": "2"}],
+    "checkpoints": CHECKPOINTS,
+    "checkpoints/config": {"interval": 10_000},
+}
+
+
+def answer_detail(tail: str) -> httpx.Response:
+    return httpx.Response(200, json=DETAILS[tail])
+
+
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
     """A cluster with three jobs; a cancelled one is CANCELED at once. Holds the requests that changed something."""
@@ -42,7 +72,10 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
             changes.append(request)
             states[job_id] = {**states[job_id], "state": "CANCELED"}
             return httpx.Response(202, json={})
-        return httpx.Response(200, json={**states[job_id], "vertices": []})
+        tail = "/".join(request.url.path.split("/")[3:])
+        if tail:
+            return answer_detail(tail)
+        return httpx.Response(200, json={**states[job_id], "vertices": VERTICES})
 
     real = rest_module.FlinkRest
     monkeypatch.setattr(
@@ -74,6 +107,30 @@ def test_a_unique_prefix_is_enough_to_cancel(cluster: list[httpx.Request]) -> No
     done = RUNNER.invoke(jobs.app, ["cancel", "AA2", "--json"])
     assert json.loads(done.stdout) == {"id": B, "name": "millrace.silver.taxi", "state": "CANCELED", "was_over": False}
     assert len(cluster) == 1
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_job_is_shown_with_vertices_checkpoints_failures_and_a_link() -> None:
+    document = json.loads(RUNNER.invoke(jobs.app, ["show", "aa2", "--json"]).stdout)
+    assert (document["id"], document["state"], document["restarts"]) == (B, "RUNNING", 2)
+    assert document["health"]["level"] == "healthy"
+    [vertex] = document["vertices"]
+    assert (vertex["records_in"], vertex["records_out"], vertex["parallelism"]) == (1234, 5678, 2)
+    checkpoints = document["checkpoints"]
+    assert (checkpoints["interval_s"], checkpoints["completed"], checkpoints["failed"]) == (10, 4, 1)
+    assert (checkpoints["last_completed"]["id"], checkpoints["last_failed"]["failure"]) == (5, "expired")
+    assert checkpoints["last_savepoint"] is None
+    assert [one["cause"] for one in document["exceptions"]] == ["ArithmeticException: / by zero"]
+    assert document["url"].endswith(f"/#/job/running/{B}/overview")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_job_is_shown_to_people_without_a_java_stack() -> None:
+    text = RUNNER.invoke(jobs.app, ["show", "aa2"]).stdout
+    assert "checkpoints every 10 s: 4 completed, 1 failed; the last, 5, took 0.1 s" in text
+    assert "1,234" in text
+    assert "/ by zero" in text
+    assert "\tat" not in text
 
 
 def test_a_job_that_is_over_is_left_as_it_is(cluster: list[httpx.Request]) -> None:
