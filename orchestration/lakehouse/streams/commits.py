@@ -105,12 +105,15 @@ def _commits(snapshots: Iterable[Snapshot]) -> tuple[Commit, ...]:
     return tuple(commit for commit in map(as_commit, snapshots) if commit is not None)
 
 
-def why_not(state: SavedState, histories: Sequence[History], *, newest_job: str | None) -> str | None:
+def why_not(
+    state: SavedState, histories: Sequence[History], *, newest_job: str | None, refreshed: Commit | None = None
+) -> str | None:
     """Return why a job must not be restored from `state`, or None: it may.
 
     Args:
         histories: of bronze first, then of the other tables that the stream writes.
         newest_job: the stream's latest job, which may have left a state without having committed a row.
+        refreshed: the newest commit to bronze that a refresh brought into the other tables.
     """
     bronze = histories[0]
     if bronze.loaded_since:
@@ -132,7 +135,17 @@ def why_not(state: SavedState, histories: Sequence[History], *, newest_job: str 
                 f"it is of checkpoint {state.checkpoint_id}, and {history.table} holds the stream up to checkpoint "
                 f"{last.checkpoint_id}: the Iceberg sink would skip commits silently until it has caught up"
             )
-    return None
+    return _why_not_after(refreshed, state, histories[1:])
+
+
+def _why_not_after(refreshed: Commit | None, state: SavedState, others: Sequence[History]) -> str | None:
+    """A job that died may have left rows in its last checkpoint that it did not commit; a refresh then added them."""
+    if refreshed is None or not _RETAINED.search(state.path) or not _made(state, refreshed.job_id):
+        return None
+    behind = [one.table for one in others if one.last is None or one.last.checkpoint_id < state.checkpoint_id]
+    if refreshed.checkpoint_id < state.checkpoint_id or not behind:
+        return None
+    return f"{behind[0]} was refreshed since: rows that the state has not committed yet would stand there twice"
 
 
 def _made(state: SavedState, job_id: str) -> bool:

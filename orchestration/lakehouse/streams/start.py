@@ -25,6 +25,7 @@ from orchestration.lakehouse.position import bronze_position
 from orchestration.lakehouse.statements import create_bronze, create_rejected, create_silver
 from orchestration.lakehouse.streams.commits import History, SavedState, read_history, read_state, why_not
 from orchestration.lakehouse.streams.definition import consumer_group
+from orchestration.lakehouse.streams.marks import refreshed_commit
 from orchestration.settings import Settings
 from orchestration.sql import split_table
 from orchestration.storage import flink_catalog_options
@@ -67,7 +68,7 @@ def choose_start(engine: SqlEngine, catalog: Catalog, contract: DatasetContract,
         state = _read(point.path)
     except NotFoundError as error:
         return Start(None, error.message)
-    reason = why_not(state, read_histories(catalog, contract), newest_job=record.job_id)
+    reason = _why_not(catalog, contract, state, record.job_id)
     return Start(point) if reason is None else Start(None, f"{point.path} does not fit: {reason}")
 
 
@@ -79,7 +80,7 @@ def require_fitting(catalog: Catalog, contract: DatasetContract, path: str, *, n
         NotFoundError: it is not there.
     """
     state = _read(path)
-    reason = why_not(state, read_histories(catalog, contract), newest_job=newest_job)
+    reason = _why_not(catalog, contract, state, newest_job)
     if reason is not None:
         raise ConflictError(
             f"the stream of {contract.name} was not started from {path}: {reason}",
@@ -88,6 +89,11 @@ def require_fitting(catalog: Catalog, contract: DatasetContract, path: str, *, n
             context={"savepoint": path},
         )
     return RestorePoint("checkpoint" if "/chk-" in path else "savepoint", path)
+
+
+def _why_not(catalog: Catalog, contract: DatasetContract, state: SavedState, newest_job: str | None) -> str | None:
+    refreshed = refreshed_commit(catalog, contract)
+    return why_not(state, read_histories(catalog, contract), newest_job=newest_job, refreshed=refreshed)
 
 
 def _read(path: str) -> SavedState:

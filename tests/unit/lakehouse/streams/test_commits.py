@@ -25,7 +25,8 @@ def history(*commits: tuple[str, int], **facts: Any) -> History:
 
 
 def saved(job: str, checkpoint: int) -> SavedState:
-    return SavedState(f"file:/s/{job}/chk-{checkpoint}", checkpoint, job)
+    name = f"{job}/chk-{checkpoint}" if len(job) == 32 else f"savepoint-{job}-0123456789ab"
+    return SavedState(f"file:/s/{name}", checkpoint, job)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,23 @@ def test_a_state_that_would_lose_or_repeat_rows_is_refused(state: SavedState, br
 def test_every_table_of_the_stream_is_looked_at() -> None:
     silver = History("silver.clean", (Commit(1, A, 7),))
     assert "silver.clean" in (why_not(saved(A, 6), [history((A, 6)), silver], newest_job=A) or "")
+
+
+@pytest.mark.parametrize(
+    ("state", "silver", "refreshed", "fits"),
+    [
+        pytest.param(saved(A, 7), 6, 7, False, id="silver got what the dead job had not committed from a refresh"),
+        pytest.param(saved(A, 7), 7, 7, True, id="silver had it before"),
+        pytest.param(saved(A, 7), 5, 6, True, id="the refresh was of before the checkpoint"),
+        pytest.param(saved("aaaaaa", 7), 6, 7, True, id="a job that stops with a savepoint commits everything"),
+    ],
+)
+def test_rows_that_a_refresh_added_are_not_committed_again(
+    state: SavedState, silver: int, refreshed: int, fits: bool
+) -> None:
+    tables = [history((A, 7)), History("silver.clean", (Commit(1, A, silver),))]
+    reason = why_not(state, tables, newest_job=A, refreshed=Commit(1, A, refreshed))
+    assert (reason is None) is fits
 
 
 def commit(table: Table, job: str, checkpoint: int) -> int:
