@@ -24,6 +24,19 @@
     dayname({{ date_column }})
 {%- endmacro %}
 
+{#- English name of the month, without padding. -#}
+{% macro monthname_compat(date_column) -%}
+    {{- return(adapter.dispatch('monthname_compat', 'millrace')(date_column)) -}}
+{%- endmacro %}
+
+{% macro default__monthname_compat(date_column) -%}
+    trim(to_char({{ date_column }}, 'Month'))
+{%- endmacro %}
+
+{% macro duckdb__monthname_compat(date_column) -%}
+    monthname({{ date_column }})
+{%- endmacro %}
+
 {% macro is_weekend(date_column) -%}
     extract(dayofweek from {{ date_column }}) in (0, 6)
 {%- endmacro %}

@@ -14,6 +14,14 @@ from {{ model }}
 where {{ column_name }} not between {{ min_value }} and {{ max_value }}
 {% endtest %}
 
+{#- No two rows have the same values in all of the columns; a null is equal to a null here. -#}
+{% test unique_combination(model, columns) %}
+select {{ columns | join(', ') }}
+from {{ model }}
+group by {{ columns | join(', ') }}
+having count(*) > 1
+{% endtest %}
+
 {#- The relation holds at least one row: every other test of an empty relation passes without having looked at anything. -#}
 {% test not_empty(model) %}
 select 'no rows' as reason

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
 
+from orchestration.defs.assets.gold import NOT_BUILT
 from orchestration.errors import (
     BusyError,
     JobFailedError,
@@ -307,7 +308,7 @@ def test_configuration_reaches_the_steps(run: Run, outside: Outside, sources: Pa
     assert run(run_config={"ops": config}).success
     assert ("land", source, True) in outside.asked
     assert ("silver", True) in outside.asked
-    assert ("dbt", "build", "--exclude", "not_empty_rides", "--full-refresh") in outside.asked
+    assert ("dbt", "build", *NOT_BUILT, "--exclude", "not_empty_rides", "--full-refresh") in outside.asked
 
 
 @pytest.mark.usefixtures("sources")
@@ -350,5 +351,5 @@ def test_a_part_of_the_models_runs_with_its_own_tests_alone(
     outside.dbt = DBT_GREEN[1:]
     assert run("lakehouse_batch", asset_selection=[FACT]).success
     assert outside.asked == [
-        ("dbt", "build", "--select", "fct_rides", "unique_fct_rides", "--indirect-selection", "empty")
+        ("dbt", "build", *NOT_BUILT, "--select", "fct_rides", "unique_fct_rides", "--indirect-selection", "empty")
     ]

@@ -1,5 +1,5 @@
 {{ config(materialized='table') }}
--- Grain: one row a pickup date. A table, unlike its neighbours: as a view its aggregation would run once for each of its
+-- Grain: one row a pickup date. A table, unlike int_trip_metrics: as a view its aggregation would run once for each of its
 -- readers and tests.
 select
     pickup_date,
@@ -7,14 +7,14 @@ select
     is_weekend,
     count(*) as total_trips,
     sum(passenger_count) as total_passengers,
-    round(avg(trip_distance_miles), 2) as avg_trip_distance,
+    {{ exact_average('trip_distance_miles') }} as avg_trip_distance,
     round(avg(trip_duration_minutes), 2) as avg_trip_duration_min,
-    round(avg(avg_speed_mph), 2) as avg_speed_mph,
+    {{ exact_average('avg_speed_mph') }} as avg_speed_mph,
     round(sum(fare_amount), 2) as total_fare_revenue,
     round(sum(tip_amount), 2) as total_tip_revenue,
     round(sum(total_amount), 2) as total_revenue,
     round(avg(total_amount), 2) as avg_trip_revenue,
-    round(avg(tip_percentage), 2) as avg_tip_percentage,
+    {{ exact_average('tip_percentage') }} as avg_tip_percentage,
     count(*) filter (where payment_type_id = 1) as credit_card_trips,
     count(*) filter (where payment_type_id = 2) as cash_trips
 from {{ ref('int_trip_metrics') }}

@@ -28,6 +28,9 @@ OWNER = "team:data-engineering"
 _COUNTED = ("table", "incremental", "seed")
 """Materializations that are tables: counting the rows of a view would run it."""
 
+NOT_BUILT = ("--exclude-resource-type", "unit_test", "--exclude-resource-type", "exposure")
+"""Unit tests look at the models' code, which `millrace test` checks; exposures are only descriptions."""
+
 
 class GoldConfig(dg.Config):
     """What a run of the models can be told."""
@@ -140,7 +143,7 @@ def build_args(
     project: DbtProject, wanted: Collection[Key], wanted_checks: Collection[tuple[Key, str]], *, full_refresh: bool
 ) -> list[str]:
     """Return the dbt command that builds exactly what is wanted."""
-    args = ["build"]
+    args = ["build", *NOT_BUILT]
     if len(wanted) == len(project.assets) and len(wanted_checks) == len(project.model_checks):
         tested_before = [check.name for check in project.source_checks]
         args += ["--exclude", *tested_before] if tested_before else []

@@ -76,18 +76,18 @@ class Lakehouse:
 
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(state_dir=folder / "state")
-        self._file = folder / "lakehouse.duckdb"
+        self.file = folder / "lakehouse.duckdb"
         columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
         self.change(f"create schema silver; create table silver.cleaned_trips ({columns})")
 
     def change(self, sql: str) -> None:
         """Run statements on silver."""
-        with duckdb.connect(str(self._file)) as conn:
+        with duckdb.connect(str(self.file)) as conn:
             conn.execute(sql)
 
     def add(self, rows: Iterable[dict[str, Any]]) -> None:
         """Append rows to silver."""
-        with duckdb.connect(str(self._file)) as conn:
+        with duckdb.connect(str(self.file)) as conn:
             marks = ", ".join("?" for _ in COLUMNS)
             conn.executemany(
                 f"insert into silver.cleaned_trips values ({marks})", [[row[name] for name in COLUMNS] for row in rows]
@@ -95,10 +95,10 @@ class Lakehouse:
 
     def dbt(self, *args: str) -> DbtRun:
         """Run dbt on the target that takes this file for the catalog."""
-        return run_dbt(self.settings, args, target="local", environ={"MILLRACE_LOCAL_LAKEHOUSE": str(self._file)})
+        return run_dbt(self.settings, args, target="local", environ={"MILLRACE_LOCAL_LAKEHOUSE": str(self.file)})
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query on gold, silver attached as `lakehouse`."""
         with duckdb.connect(str(self.settings.gold_path), read_only=True) as conn:
-            conn.execute(f"attach '{self._file}' as lakehouse (read_only)")
+            conn.execute(f"attach '{self.file}' as lakehouse (read_only)")
             return conn.execute(sql).fetchall()

@@ -81,7 +81,7 @@ def test_manifest_is_parsed_once_for_parallel_callers_and_again_after_a_change(t
     written = paths[0].stat().st_mtime_ns
     assert ensure_manifest(settings).stat().st_mtime_ns == written
 
-    broken = tmp_path / "dbt" / "models" / "marts" / "dim_locations.sql"
+    broken = tmp_path / "dbt" / "models" / "marts" / "core" / "dim_locations.sql"
     broken.write_text("select * from {{ ref('nowhere') }}")
     with pytest.raises(ConfigError, match="depends on a node named 'nowhere'"):
         ensure_manifest(settings)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestration.defs.assets.gold import build_args
+from orchestration.defs.assets.gold import NOT_BUILT, build_args
 from orchestration.defs.dbt_nodes import DbtProject, parse_manifest
 
 
@@ -111,26 +111,26 @@ ALL_CHECKS = [(("marts", "fct"), "fct_test"), (("staging", "stg_rides"), "stg_te
 @pytest.mark.parametrize(
     ("wanted", "checks", "full_refresh", "args"),
     [
-        pytest.param(ALL, ALL_CHECKS, False, ["build", "--exclude", "source_test"], id="all"),
-        pytest.param(ALL, ALL_CHECKS, True, ["build", "--exclude", "source_test", "--full-refresh"], id="refresh"),
+        pytest.param(ALL, ALL_CHECKS, False, ["--exclude", "source_test"], id="all"),
+        pytest.param(ALL, ALL_CHECKS, True, ["--exclude", "source_test", "--full-refresh"], id="refresh"),
         pytest.param(
             ALL[:1],
             ALL_CHECKS[:1],
             False,
-            ["build", "--select", "fct", "fct_test", "--indirect-selection", "empty"],
+            ["--select", "fct", "fct_test", "--indirect-selection", "empty"],
             id="one model",
         ),
         pytest.param(
-            [], ALL_CHECKS[1:], False, ["build", "--select", "stg_test", "--indirect-selection", "empty"], id="a check"
+            [], ALL_CHECKS[1:], False, ["--select", "stg_test", "--indirect-selection", "empty"], id="a check"
         ),
     ],
 )
 def test_dbt_is_asked_for_what_was_selected_and_nothing_else(
     project: DbtProject, wanted: list[Any], checks: list[Any], full_refresh: bool, args: list[str]
 ) -> None:
-    assert build_args(project, wanted, checks, full_refresh=full_refresh) == args
+    assert build_args(project, wanted, checks, full_refresh=full_refresh) == ["build", *NOT_BUILT, *args]
 
 
 def test_a_project_without_source_tests_is_built_whole() -> None:
     project = parse_manifest(manifest(STAGING))
-    assert build_args(project, [("staging", "stg_rides")], [], full_refresh=False) == ["build"]
+    assert build_args(project, [("staging", "stg_rides")], [], full_refresh=False) == ["build", *NOT_BUILT]

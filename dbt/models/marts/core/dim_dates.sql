@@ -19,7 +19,7 @@ select
     extract(dayofweek from date_key) as day_of_week_num,
     extract(week from date_key) as week_of_year,
     {{ dayname_compat('date_key') }} as day_of_week_name,
-    monthname(date_key) as month_name,
+    {{ monthname_compat('date_key') }} as month_name,
     {{ is_weekend('date_key') }} as is_weekend,
     {{ is_us_holiday('date_key') }} as is_holiday
 from days

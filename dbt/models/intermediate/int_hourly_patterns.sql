@@ -1,0 +1,14 @@
+{{ config(materialized='table') }}
+-- Grain: one row a pickup date and hour that has trips. A table for the reason of int_daily_summary.
+select
+    pickup_date,
+    pickup_hour,
+    pickup_day_of_week,
+    is_weekend,
+    count(*) as total_trips,
+    {{ exact_average('trip_distance_miles') }} as avg_distance,
+    round(avg(trip_duration_minutes), 2) as avg_duration_min,
+    round(sum(total_amount), 2) as total_revenue,
+    round(avg(total_amount), 2) as avg_revenue
+from {{ ref('int_trip_metrics') }}
+group by pickup_date, pickup_hour, pickup_day_of_week, is_weekend
