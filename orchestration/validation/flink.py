@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestration.contracts import DatasetContract
 from orchestration.flink.connection import http_options
-from orchestration.flink.failures import JobNotFoundError
 from orchestration.flink.gateway import GatewayClient
+from orchestration.flink.health import Level
 from orchestration.flink.jobs import failure_cause
 from orchestration.flink.models import TERMINAL, JobOverview
 from orchestration.flink.rest import FlinkRest
 from orchestration.naming import bronze_job, silver_job
 from orchestration.settings import Settings
 from orchestration.validation.results import Outcome, Result, check
+
+if TYPE_CHECKING:
+    from orchestration.validation.health import Line
 
 _RUN = "`millrace run` runs it"
 
@@ -51,7 +56,7 @@ def check_gateway(settings: Settings) -> Result:
 
 
 def check_jobs(settings: Settings, contract: DatasetContract, committed: Callable[[str], str | None]) -> list[Result]:
-    """Check how the newest job of each layer ended; in streaming mode, that bronze runs and was never restarted.
+    """Check how the newest job of each layer ended; in streaming mode, that the stream that feeds both is healthy.
 
     Args:
         committed: layer to the id of the Flink job that wrote its newest snapshot, None without one. It stands in for
@@ -66,12 +71,12 @@ def check_jobs(settings: Settings, contract: DatasetContract, committed: Callabl
             job = newest(known, name)
             if job is None:
                 return judge_unknown(name, committed(layer))
-            if settings.mode == "streaming" and layer == "bronze":
-                return judge_stream(job, _restarts(rest, job))
             cause = failure_cause(rest, job.id) if job.state in TERMINAL - {"FINISHED"} else ""
             return judge_batch(job, cause)
 
     timeout_s = settings.http_timeout_s * 6
+    if settings.mode == "streaming":
+        return [check("jobs", "stream", timeout_s, lambda: _look_at_stream(settings, contract))]
     return [
         check("jobs", f"last {layer} job", timeout_s, lambda layer=layer, name=name: look(layer, name))
         for layer, name in (("bronze", bronze_job(contract.name)), ("silver", silver_job(contract.name)))
@@ -97,13 +102,11 @@ def judge_batch(job: JobOverview, cause: str) -> Outcome:
     return Outcome(False, f"{where} is {job.state}", hint="wait for its end, or cancel it: `millrace jobs cancel`")
 
 
-def judge_stream(job: JobOverview, restarts: int) -> Outcome:
-    """Judge a continuous job: it runs, and did not have to be restarted."""
-    where = f"{job.name} ({job.id[:8]})"
-    if job.state != "RUNNING":
-        return Outcome(False, f"{where} is {job.state}, not RUNNING", hint="deploy the stream again")
-    hint = "`millrace logs taskmanager` says why; the job recovered from its last checkpoint"
-    return Outcome(restarts == 0, f"{where} RUNNING, {restarts} restarts", hint=hint)
+def judge_stream(name: str, line: Line | None) -> Outcome:
+    """Judge a dataset's stream by its line of the health report; None: there is no stream that should run."""
+    if line is None:
+        return Outcome(False, f"no stream {name} should run", hint="`millrace stream deploy` starts it")
+    return Outcome(line.level is Level.HEALTHY, f"{name}: {line.message}", line.url, line.hint)
 
 
 def judge_unknown(name: str, job_id: str | None) -> Outcome:
@@ -131,9 +134,10 @@ def _files(folder: Path) -> Sequence[Path]:
     return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
 
 
-def _restarts(rest: FlinkRest, job: JobOverview) -> int:
-    # `numRestarts` is a metric; the job's detail has no such field.
-    try:
-        return int(float(rest.job_metrics(job.id, ["numRestarts"]).get("numRestarts", "0")))
-    except JobNotFoundError:
-        return 0
+def _look_at_stream(settings: Settings, contract: DatasetContract) -> Outcome:
+    from orchestration.lakehouse.streams.definition import stream_name
+    from orchestration.validation.health import look_at_queries
+
+    name = stream_name(contract.name)
+    lines = look_at_queries(settings, datetime.now(UTC))
+    return judge_stream(name, next((line for line in lines if line.name == name), None))

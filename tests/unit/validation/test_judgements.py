@@ -9,10 +9,14 @@ import pytest
 
 from orchestration.broker.offsets import LogRange
 from orchestration.dbt_plugin.runner import DbtNode
+from orchestration.flink.health import Level
 from orchestration.flink.models import JobOverview
 from orchestration.generator.ledger import LedgerEntry
 from orchestration.lakehouse.counts import Counts
-from orchestration.validation import broker, dbt, flink, iceberg
+from orchestration.settings import Settings
+from orchestration.validation import broker, dbt, flink, health, iceberg
+from orchestration.validation.health import Line
+from tests.unit.tiny import tiny_contract
 
 
 def counts(**changes: int) -> Counts:
@@ -137,11 +141,24 @@ def test_the_newest_job_of_a_layer_must_have_finished(state: str, passed: bool, 
 
 
 @pytest.mark.parametrize(
-    ("state", "restarts", "passed"),
-    [("RUNNING", 0, True), ("RUNNING", 1, False), ("FINISHED", 0, False), ("RESTARTING", 0, False)],
+    ("level", "passed"), [(Level.HEALTHY, True), (Level.DEGRADED, False), (Level.UNHEALTHY, False)]
 )
-def test_a_stream_must_run_without_restarts(state: str, restarts: int, passed: bool) -> None:
-    assert flink.judge_stream(job("x", state), restarts).passed is passed
+def test_a_stream_must_be_healthy(level: Level, passed: bool) -> None:
+    outcome = flink.judge_stream("rides_stream", Line("query", "rides_stream", level, "RUNNING", hint="look"))
+    assert (outcome.passed, outcome.message) == (passed, "rides_stream: RUNNING")
+
+
+def test_a_stream_that_nobody_deployed_fails_and_is_told_how() -> None:
+    outcome = flink.judge_stream("rides_stream", None)
+    assert (outcome.passed, outcome.message) == (False, "no stream rides_stream should run")
+    assert "millrace stream deploy" in (outcome.hint or "")
+
+
+def test_in_streaming_mode_the_stream_stands_for_the_jobs_of_both_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [Line("query", f"{name}_stream", Level.HEALTHY, "RUNNING") for name in ("other", "rides")]
+    monkeypatch.setattr(health, "look_at_queries", lambda *_: lines)
+    found = flink.check_jobs(Settings(mode="streaming"), tiny_contract(), lambda _: None)
+    assert [(one.name, one.passed, one.message) for one in found] == [("stream", True, "rides_stream: RUNNING")]
 
 
 def test_an_old_success_does_not_hide_the_last_failure() -> None:
