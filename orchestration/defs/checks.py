@@ -64,7 +64,9 @@ BRONZE_FILLED = Check("bronze_is_not_empty", "Bronze holds rows", is_blocking=Tr
 BRONZE_TIMES = Check(
     "event_times_are_known", f"At most {MAX_NULL_RATE:.0%} of each time is NULL; all of them mean a wrong format", True
 )
-BRONZE_DEAD_LETTERS = Check("dead_letters_within_budget", "Dead letters that no landing reported <= DLQ_MAX")
+BRONZE_DEAD_LETTERS = Check(
+    "dead_letters_within_budget", "Dead letters that no landing reported and no replay sent <= DLQ_MAX"
+)
 BRONZE_CHECKS = (BRONZE_EQUATION, BRONZE_FILLED, BRONZE_TIMES, BRONZE_DEAD_LETTERS)
 
 SILVER_EQUATION = Check(
@@ -115,7 +117,7 @@ def judge_bronze(
     """Judge bronze, whose rows are those that the NULLs were counted in.
 
     Args:
-        unreported: dead letters that no landing reported.
+        unreported: dead letters that no landing reported and no replay settled.
         waiting: records that reached the topic after the load; other producers may be at work.
     """
     late = produced - nulls.rows - dead_lettered
