@@ -106,13 +106,12 @@ def compact_table(table: Table, policy: SizePolicy, journal: Journal, guard: Gua
     """
     manifests = Manifests(table.io)
     first = look = _Look(table, policy, manifests)
+    # An empty lot commits what needs no rewrite: manifests to merge, delete files that nothing needs.
+    lots = batches(first.plan.groups, _COMMIT_BYTES) or ([[]] if first.plan.is_needed else [])
     done: list[Replaced] = []
     conflicts = 0
     for _ in range(_ROUNDS):
-        if not look.plan.is_needed:
-            break
-        # An empty lot commits what needs no rewrite: manifests to merge, delete files that nothing needs.
-        for lot in batches(look.plan.groups, _COMMIT_BYTES) or [[]]:
+        for lot in lots:
             swaps = [look.rewrite(group, journal) for group in lot]
             with guard():
                 replaced = Replacement(table, swaps, look.deletes, journal, manifests).commit()
@@ -121,6 +120,12 @@ def compact_table(table: Table, policy: SizePolicy, journal: Journal, guard: Gua
             conflicts += len(swaps) - len(replaced.applied)
         table.refresh()
         look = _Look(table, policy, manifests)
+        # Not what a writer added meanwhile: to run after it would be to race it for every commit.
+        made = {swap.added.file_path for one in done for swap in one.applied if swap.added is not None}
+        small_again = [group for group in look.plan.groups if all(file.path in made for file in group)]
+        lots = batches(small_again, _COMMIT_BYTES)
+        if not lots:
+            break
     commits = [one for one in done if one.snapshot_id is not None]
     applied = [swap for one in commits for swap in one.applied]
     return Compacted(

@@ -96,7 +96,7 @@ def expire_table(
     """Expire old snapshots of a table and delete the files that only they needed. Idempotent.
 
     Args:
-        needed: asked anew for each try, so that a mark which moved meanwhile counts.
+        needed: asked once the table is known to have old snapshots.
         journal: learns the files before the commit. The caller cleans up what an earlier run left in it before.
 
     Raises:
@@ -104,28 +104,9 @@ def expire_table(
     """
     if not collects_garbage(table):
         return Expired("its property gc.enabled is false", kept=len(table.metadata.snapshots))
-    manifests = Manifests(table.io)
-
-    def attempt() -> tuple[Expired | None, object]:
-        table.refresh()
-        total = len(table.metadata.snapshots)
-        if not plan_table(table, retention, Needed(jobs=()), now).expired:
-            # Asking who needs what takes a look at every table of the catalog.
-            return Expired(kept=total), "nothing is old"
-        plan = plan_table(table, retention, needed(), now)
-        files = _only_of(table, plan, manifests)
-        done = Expired(None, len(plan.expired), total - len(plan.expired), len(files), dict(plan.held))
-        if is_dry_run or not plan.expired:
-            return done, "planned"
-        journal.add(files)
-        try:
-            _commit(table, plan)
-        except CommitFailedException as error:
-            return None, error
-        return done, "done"
-
+    attempt = _Attempt(table, retention, needed, journal, now, is_dry_run)
     try:
-        done = wait_for(attempt, what="a commit", timeout_s=_COMMIT_S, backoff=Backoff(0.05, 1.0, jitter=0.3))
+        done = wait_for(attempt.run, what="a commit", timeout_s=_COMMIT_S, backoff=Backoff(0.02, 0.5, jitter=0.5))
     except WaitTimeoutError as error:
         raise CatalogError(
             f"{'.'.join(table.name())}: its branches moved for {_COMMIT_S:g} s, faster than snapshots can be expired",
@@ -138,8 +119,68 @@ def expire_table(
         ) from error
     if not is_dry_run and done.snapshots:
         table.refresh()
-        clean_up(table, journal, manifests)
+        clean_up(table, journal, attempt.manifests)
     return done
+
+
+class _Attempt:
+    """Expiry in the making. What takes long is done once, so that a try takes no longer than a writer's commit."""
+
+    def __init__(
+        self,
+        table: Table,
+        retention: Retention,
+        needed: Callable[[], Needed],
+        journal: Journal,
+        now: datetime,
+        is_dry_run: bool,
+    ) -> None:
+        self._table, self._retention, self._ask, self._journal = table, retention, needed, journal
+        self._now, self._is_dry_run = now, is_dry_run
+        self.manifests = Manifests(table.io)
+        self._needed = Needed(jobs=())
+        self._plan = ExpiryPlan()
+        self._files: set[str] = set()
+
+    def run(self) -> tuple[Expired | None, object]:
+        """Try once; None while somebody is faster."""
+        table = self._table
+        table.refresh()
+        total = len(table.metadata.snapshots)
+        # What would go now must still include all that is to go: a rollback may have brought some of it back.
+        if not self._plan.expired or not set(self._plan.expired) <= set(self._look().expired):
+            if not self._prepare():
+                return Expired(kept=total, held=dict(self._plan.held)), "nothing to expire"
+            if not self._is_dry_run:
+                return None, "planned"
+        gone = len(self._plan.expired)
+        done = Expired(None, gone, total - gone, len(self._files), dict(self._plan.held))
+        if self._is_dry_run:
+            return done, "planned"
+        try:
+            _commit(table, self._plan)
+        except CommitFailedException as error:
+            return None, error
+        return done, "done"
+
+    def _look(self) -> ExpiryPlan:
+        return plan_table(self._table, self._retention, self._needed, self._now)
+
+    def _prepare(self) -> bool:
+        """Plan, and write down which files go; False if nothing does."""
+        self._needed = Needed(jobs=())
+        self._plan = ExpiryPlan()
+        if not self._look().expired:
+            # Asking who needs what takes a look at every table of the catalog.
+            return False
+        self._needed = self._ask()
+        self._plan = self._look()
+        if not self._plan.expired:
+            return False
+        self._files = _only_of(self._table, self._plan, self.manifests)
+        if not self._is_dry_run:
+            self._journal.add(self._files)
+        return True
 
 
 def clean_up(table: Table, journal: Journal, manifests: Manifests | None = None) -> int:

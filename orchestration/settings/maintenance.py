@@ -19,5 +19,11 @@ class MaintenanceSettings(BaseSettings):
     iceberg_min_input_files: int = Field(default=5, ge=2, description="so many small files are worth a rewrite")
     iceberg_snapshot_max_age_days: Days = Field(default=7.0, description="older snapshots expire")
     iceberg_snapshot_retain_last: int = Field(default=10, ge=1, description="of each branch, however old")
-    iceberg_orphan_min_age_days: Days = Field(default=3.0, description="younger files may be of a writer at work")
+    iceberg_orphan_min_age_days: float = Field(
+        # Below a day it would take files from under writers that are about to commit them.
+        default=3.0,
+        ge=1,
+        le=3650,
+        description="younger files may be of a writer at work",
+    )
     iceberg_quarantine_days: Days = Field(default=3.0, description="orphans are deleted so long after they were moved")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from orchestration.errors import MillraceError
 from orchestration.flink.models import TERMINAL, JobOverview
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.registry import Registry
+from orchestration.flink.queries.states import Desired, QueryState
 from orchestration.flink.rest import FlinkRest
 from orchestration.lakehouse.maintenance.tables import name_of
 from orchestration.naming import CATALOG, bronze_job, silver_job
@@ -67,13 +68,21 @@ def find_writers(settings: Settings, table: Table, activity: Activity) -> list[s
     if activity.jobs is None:
         return [f"unknown: the Flink cluster at {settings.flink_rest_url} does not answer"]
     committed = {facts_of(snapshot).job_id for snapshot in table.metadata.snapshots}
-    of_queries = {query.job_id for query in activity.queries or () if f"{CATALOG}.{name}" in query.sinks}
+    queries = [query for query in activity.queries or () if f"{CATALOG}.{name}" in query.sinks]
+    of_queries = {query.job_id for query in queries}
     batch = set(_batch_jobs(settings, name))
+    jobs = [job for job in activity.jobs if job.id in committed or job.id in of_queries or job.name in batch]
+    running = {job.id for job in jobs}
     return [
-        f"Flink job {job.id} ({job.name}, {job.state})"
-        for job in activity.jobs
-        if job.id in committed or job.id in of_queries or job.name in batch
+        *(f"Flink job {job.id} ({job.name}, {job.state})" for job in jobs),
+        *(f"query {query.name}, which is meant to run" for query in queries if _comes_back(query, running)),
     ]
+
+
+def _comes_back(query: QueryRecord, running: Container[str | None]) -> bool:
+    """Whether a query without a job may get one at any moment, from its owner's process or from a repair."""
+    is_wanted = query.desired is Desired.RUNNING and query.state is not QueryState.FINISHED
+    return is_wanted and query.job_id not in running
 
 
 def writer_lock(settings: Settings, table: str) -> str:

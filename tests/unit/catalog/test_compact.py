@@ -271,7 +271,7 @@ def test_a_commit_that_may_still_arrive_leaves_its_files_to_the_next_run(
         compact(table, journal)
     monkeypatch.undo()
     assert stored(table) > files
-    assert clean_up(table, journal) == 6
+    assert clean_up(table, journal) == 5
     assert (rows(table), stored(table)) == (before, files)
 
 

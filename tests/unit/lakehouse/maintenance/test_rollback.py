@@ -17,6 +17,8 @@ from orchestration.catalog.progress import SilverMark, read_mark, write_mark
 from orchestration.catalog.snapshots import current_id
 from orchestration.errors import ConflictError, NotFoundError
 from orchestration.flink.models import JobOverview
+from orchestration.flink.queries.record import QueryRecord
+from orchestration.flink.queries.states import Desired, QueryState
 from orchestration.lakehouse.maintenance import history, rollback
 from orchestration.lakehouse.maintenance.history import list_snapshots
 from orchestration.lakehouse.maintenance.needed import Activity, find_writers, writer_lock
@@ -207,6 +209,34 @@ def test_batch_jobs_of_ours_are_known_by_name(catalog: Catalog, settings: Settin
     table = catalog.create_table("silver.rejected_trips", silver_table(catalog).schema())
     running = Activity((job("millrace.silver.taxi"), job("millrace.bronze.taxi"), job("else")), ())
     assert find_writers(settings, table, running) == [f"Flink job {'a' * 32} (millrace.silver.taxi, RUNNING)"]
+
+
+@pytest.mark.parametrize(
+    ("state", "desired", "is_writer"),
+    [
+        (QueryState.RUNNING, Desired.RUNNING, True),
+        (QueryState.LOST, Desired.RUNNING, True),
+        (QueryState.FINISHED, Desired.RUNNING, False),
+        (QueryState.SUSPENDED, Desired.STOPPED, False),
+    ],
+)
+def test_a_query_that_may_come_back_counts_as_a_writer(
+    catalog: Catalog, settings: Settings, state: QueryState, desired: Desired, is_writer: bool
+) -> None:
+    query = QueryRecord(
+        id="1" * 8,
+        namespace="default",
+        name="taxi",
+        owner="me",
+        spec=None,
+        job_name="default.taxi",
+        job_id="e" * 32,
+        sinks=(f"lakehouse.{BRONZE}",),
+        state=state,
+        desired=desired,
+    )
+    wanted = ["query taxi, which is meant to run"] if is_writer else []
+    assert find_writers(settings, bronze_table(catalog), Activity((), (query,))) == wanted
 
 
 def test_rejected_rows_are_written_under_the_lock_of_silver(settings: Settings) -> None:
