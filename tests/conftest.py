@@ -1,8 +1,14 @@
-"""For all tests: signals as in a terminal."""
+"""For all tests: signals as in a terminal, and no property that fails because the machine is busy."""
 
 from __future__ import annotations
 
 import signal
+
+from hypothesis import settings
+
+# Time limits belong to benchmarks: with other work on the machine an example takes ten times as long.
+settings.register_profile("millrace", deadline=None)
+settings.load_profile("millrace")
 
 
 def pytest_configure() -> None:

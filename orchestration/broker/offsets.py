@@ -66,7 +66,8 @@ def log_offsets(settings: Settings, topic: str, admin: AdminClient | None = None
 
 def try_log_offsets(settings: Settings, topic: str, admin: AdminClient | None = None) -> dict[int, LogRange] | None:
     """Return what `log_offsets` does, None if there is no such topic."""
-    admin = admin or open_admin(settings)
+    # By None: an AdminClient has a length, which is 0.
+    admin = open_admin(settings) if admin is None else admin
     with broker_errors(settings, f"the offsets of {topic}"):
         partitions = count_partitions(admin, topic, settings.broker_timeout_s)
         if partitions is None:

@@ -243,7 +243,7 @@ def test_an_empty_batch_has_no_events() -> None:
 
 
 # A busy machine makes one example slow; that says nothing about the encoder.
-patient = settings(deadline=None, max_examples=50)
+patient = settings(max_examples=50)
 
 
 @patient

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration.broker.offsets import LogRange
@@ -97,7 +97,6 @@ def test_a_topic_that_was_created_anew_is_refused() -> None:
         find(Log({0: mine(1)}), {0: 5})
 
 
-@settings(deadline=None)
 @given(
     order=st.permutations(range(60)),
     acknowledged=st.lists(st.integers(0, 60), min_size=3, max_size=3),
