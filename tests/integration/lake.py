@@ -215,7 +215,12 @@ def await_job(
 
 def kill_taskmanager(stack: Stack) -> None:
     """Kill the TaskManager of the stack with SIGKILL."""
-    pid = next(server.pid for server in stack.status() if server.name == "taskmanager")
+    kill(stack, "taskmanager")
+
+
+def kill(stack: Stack, name: str) -> None:
+    """Kill a server of the stack with SIGKILL."""
+    pid = next(server.pid for server in stack.status() if server.name == name)
     assert pid is not None
     psutil.Process(pid).send_signal(signal.SIGKILL)
 
