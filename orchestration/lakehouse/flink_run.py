@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, islice
 
 from orchestration.contracts import DatasetContract
 from orchestration.flink.catalog_sql import create_catalog, create_namespace
 from orchestration.flink.connection import http_options
-from orchestration.flink.failures import JobNotFoundError
+from orchestration.flink.failures import DuplicateJobError, JobNotFoundError
 from orchestration.flink.gateway import GatewayClient
 from orchestration.flink.jobs import find_live_jobs, wait_for_end
 from orchestration.flink.models import LIVE, JobDetail
@@ -24,6 +24,9 @@ from orchestration.sql import split_table
 from orchestration.storage import flink_catalog_options
 
 Say = Callable[[str], None]
+
+_MOST_REFUSALS = 20
+"""Forgotten attempts at the same work; so many failed runs in a row have another cause."""
 
 
 def be_silent(_: str) -> None:
@@ -90,19 +93,29 @@ def run_insert(
         GatewayClient(settings.flink_sql_gateway_url, options=http_options(settings)) as gateway,
         open_session(gateway, mode="batch", properties=properties, init=list(ddl.values()), name=name) as session,
     ):
-        return run_job(
-            session,
-            rest,
-            insert,
-            name=name,
-            job_id=_free_job_id(rest, f"{name}|{state}"),
-            timeout_s=settings.job_timeout_s,
-            on_progress=on_progress,
-        )
+        # The catalog is part of the work: two of them may share a cluster, and both begin with empty tables.
+        seed = f"{settings.catalog_uri}|{settings.catalog_warehouse}|{settings.warehouse}|{name}|{state}"
+        refusals: list[DuplicateJobError] = []
+        for job_id in islice(_free_job_ids(rest, seed), _MOST_REFUSALS):
+            try:
+                return run_job(
+                    session,
+                    rest,
+                    insert,
+                    name=name,
+                    job_id=job_id,
+                    timeout_s=settings.job_timeout_s,
+                    on_progress=on_progress,
+                )
+            except DuplicateJobError as error:
+                # Flink refuses the id of a job that it no longer shows. That one committed nothing: else the state of
+                # the tables, and with it the id, would be another.
+                refusals.append(error)
+    raise refusals[-1]
 
 
-def _free_job_id(rest: FlinkRest, seed: str) -> str:
-    """Return the first id derived from `seed` under which no job ended yet.
+def _free_job_ids(rest: FlinkRest, seed: str) -> Iterator[str]:
+    """Yield ids derived from `seed` under which no job is known to have ended.
 
     A failed attempt keeps its id for ever in Flink's job store, so the next attempt gets the next id; two processes
     that see the same state derive the same one.
@@ -112,7 +125,7 @@ def _free_job_id(rest: FlinkRest, seed: str) -> str:
         try:
             state = rest.job(job_id).state
         except JobNotFoundError:
-            return job_id
+            yield job_id
+            continue
         if state in LIVE:
-            return job_id
-    raise AssertionError("count() ends")  # pragma: no cover
+            yield job_id
