@@ -16,9 +16,9 @@ import statistics
 import time
 from collections.abc import Callable
 
+from orchestration.flink.client.gateway import GatewayClient
 from orchestration.flink.engine import SqlEngine, open_engine
-from orchestration.flink.gateway import GatewayClient
-from orchestration.flink.results import QUERY_DEFAULTS
+from orchestration.flink.reading.results import QUERY_DEFAULTS
 from orchestration.settings import load_settings
 
 SQL = "SELECT 1"

@@ -147,7 +147,7 @@ def parse_since(text: str | None, now: datetime | None = None) -> datetime | Non
     """Return the time that `--since` names: a duration before now, or a time of day; one without zone is UTC."""
     if text is None:
         return None
-    from orchestration.flink.queries.durations import parse_duration
+    from orchestration.flink.text.durations import parse_duration
 
     try:
         return (now or datetime.now(UTC)) - parse_duration(text)

@@ -36,7 +36,7 @@ def health(as_json: AsJson = False) -> None:
     """
     with stdout_reserved():
         from orchestration.contracts.resolve import active_contract
-        from orchestration.flink.health import Level
+        from orchestration.flink.monitoring.health import Level
         from orchestration.settings import load_settings
         from orchestration.validation.health import report_health, worst
 

@@ -11,8 +11,8 @@ from orchestration.cli.terminal import AsJson, duration, number, print_json, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestration.flink.health import Reading
-    from orchestration.flink.models import Checkpoint, JobExceptions, JobOverview
+    from orchestration.flink.client.models import Checkpoint, JobExceptions, JobOverview
+    from orchestration.flink.monitoring.health import Reading
 
 app = typer.Typer(help="List, show and cancel Flink jobs.", no_args_is_help=True)
 
@@ -34,8 +34,8 @@ def list_jobs(
 
         millrace jobs list --all --json
     """
-    from orchestration.flink.connection import http_options
-    from orchestration.flink.rest import FlinkRest
+    from orchestration.flink.client.connection import http_options
+    from orchestration.flink.client.rest import FlinkRest
     from orchestration.settings import load_settings
 
     settings = load_settings()
@@ -78,9 +78,9 @@ def show_job(
 
         millrace jobs show 3f9a12cd --json | jq .checkpoints
     """
-    from orchestration.flink.connection import http_options
-    from orchestration.flink.health import judge, read_job
-    from orchestration.flink.rest import FlinkRest
+    from orchestration.flink.client.connection import http_options
+    from orchestration.flink.client.rest import FlinkRest
+    from orchestration.flink.monitoring.health import judge, read_job
     from orchestration.settings import load_settings
 
     settings = load_settings()
@@ -122,10 +122,10 @@ def cancel(
 
         millrace jobs cancel 3f9a12cd --json
     """
-    from orchestration.flink.connection import http_options
-    from orchestration.flink.jobs import cancel_job
-    from orchestration.flink.models import TERMINAL
-    from orchestration.flink.rest import FlinkRest
+    from orchestration.flink.client.connection import http_options
+    from orchestration.flink.client.models import TERMINAL
+    from orchestration.flink.client.rest import FlinkRest
+    from orchestration.flink.jobs.wait import cancel_job
     from orchestration.settings import load_settings
 
     settings = load_settings()
@@ -222,7 +222,7 @@ def _checkpoint(checkpoint: Checkpoint | None) -> dict[str, Any] | None:
 
 
 def _exceptions(exceptions: JobExceptions) -> list[dict[str, Any]]:
-    from orchestration.flink.failures import root_cause
+    from orchestration.flink.client.failures import root_cause
 
     return [
         {

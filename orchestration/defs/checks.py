@@ -17,7 +17,7 @@ from orchestration.defs.keys import table_asset
 from orchestration.defs.resources import MillraceSettings
 
 if TYPE_CHECKING:
-    from orchestration.flink.submit import JobResult
+    from orchestration.flink.jobs.submit import JobResult
     from orchestration.generator.results import LandingResult
     from orchestration.lakehouse.counts import Counts
     from orchestration.lakehouse.facts import KeyCounts, NullCounts
@@ -196,9 +196,9 @@ def count_restarts(settings: "Settings", jobs: "Sequence[JobResult]") -> int:
 
     Flink's `numRestarts` is a metric and goes with the job; its exception history stays, one entry a recovery.
     """
-    from orchestration.flink.connection import http_options
-    from orchestration.flink.failures import JobNotFoundError
-    from orchestration.flink.rest import FlinkRest
+    from orchestration.flink.client.connection import http_options
+    from orchestration.flink.client.failures import JobNotFoundError
+    from orchestration.flink.client.rest import FlinkRest
 
     restarts = 0
     if not jobs:

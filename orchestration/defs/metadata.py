@@ -10,9 +10,9 @@ import dagster as dg
 from orchestration.contracts import DatasetContract
 
 if TYPE_CHECKING:
-    from orchestration.flink.health import Reading
+    from orchestration.flink.jobs.submit import JobResult
+    from orchestration.flink.monitoring.health import Reading
     from orchestration.flink.queries.outcome import DeployResult
-    from orchestration.flink.submit import JobResult
     from orchestration.generator.results import LandingResult
     from orchestration.lakehouse.bronze import BronzeResult
     from orchestration.lakehouse.silver import SilverResult

@@ -17,17 +17,17 @@ from orchestration.defs.failure import failures
 from orchestration.defs.keys import landing_asset, owners_of, pool_of, query_asset, table_asset
 from orchestration.defs.metadata import Metadata, query_metadata
 from orchestration.defs.resources import SqlEngineResource
-from orchestration.flink.catalog_sql import SESSION_CATALOG
-from orchestration.flink.health import Health, Level, Reading, judge
+from orchestration.flink.monitoring.health import Health, Level, Reading, judge
 from orchestration.flink.queries.spec import QuerySpec
-from orchestration.flink.render import TEMPLATES_DIR
-from orchestration.flink.tokens import significant, tokenize
+from orchestration.flink.text.catalog_sql import SESSION_CATALOG
+from orchestration.flink.text.render import TEMPLATES_DIR
+from orchestration.flink.text.tokens import significant, tokenize
 from orchestration.naming import CATALOG
 
 if TYPE_CHECKING:
     from orchestration.flink.provider import StreamEngine
     from orchestration.flink.queries.outcome import DeployResult
-    from orchestration.flink.results import Change, Column
+    from orchestration.flink.reading.results import Change, Column
 
 GROUP = "queries"
 
@@ -179,7 +179,7 @@ def run_sql(
     Raises:
         MillraceError: the SQL breaks a rule, Flink refused it, or it failed while it ran.
     """
-    from orchestration.flink.results import Limits
+    from orchestration.flink.reading.results import Limits
 
     preview: list[Change] = []
     with engine.execute(sql, mode=mode, properties=properties, limits=Limits(max_rows=max_rows)) as changes:
@@ -216,7 +216,7 @@ def _deploy(engine: "StreamEngine", spec: QuerySpec, say: Say | None) -> "tuple[
 
 def read_if_flink(engine: "StreamEngine", job_id: str) -> Reading | None:
     """Return what the cluster says about a job; None: the engine is not Flink's."""
-    from orchestration.flink.health import read_job
+    from orchestration.flink.monitoring.health import read_job
     from orchestration.flink.provider import FlinkBacked
 
     return read_job(engine.rest, job_id) if isinstance(engine, FlinkBacked) else None

@@ -12,12 +12,12 @@ from orchestration.defs.metadata import reading_metadata
 from orchestration.defs.queries import HEALTHY, severity_of
 from orchestration.defs.resources import SqlEngineResource
 from orchestration.errors import UnreachableError
-from orchestration.flink.health import Level
-from orchestration.flink.rounds import Memory, Round, Verdict, go_round
+from orchestration.flink.monitoring.health import Level
+from orchestration.flink.monitoring.rounds import Memory, Round, Verdict, go_round
 from orchestration.naming import RECONCILE_JOB
 
 if TYPE_CHECKING:
-    from orchestration.flink.alerts import Alert
+    from orchestration.flink.monitoring.alerts import Alert
 
 INTERVAL_S = 60
 
@@ -40,7 +40,7 @@ def build_sensor(queries: Iterable[str]) -> dg.SensorDefinition:
         "result, trouble an alert, a job that is down a run of the repair. Off until somebody turns it on.",
     )
     def query_health(context: dg.SensorEvaluationContext, sql_engine: SqlEngineResource) -> dg.SensorResult:
-        from orchestration.flink.queries.look import look
+        from orchestration.flink.look import look
 
         now, memory = datetime.now(UTC), read_memory(context.cursor)
         try:
@@ -68,7 +68,7 @@ def tell(sql_engine: SqlEngineResource, alerts: "Sequence[Alert]") -> None:
     """Send alerts to the webhook of the settings, if there is one."""
     if not alerts:
         return
-    from orchestration.flink.alerts import Alerts
+    from orchestration.flink.monitoring.alerts import Alerts
 
     webhook = sql_engine.load().sql_engine_alert_webhook
     Alerts(webhook=webhook.get_secret_value() if webhook else None).send(alerts)

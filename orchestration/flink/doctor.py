@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from orchestration.errors import MillraceError, UnreachableError
-from orchestration.flink.connectors import CONNECTORS
+from orchestration.flink.client.models import JobDetail
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.diagnosis import (
     SAVEPOINT_DIR,
     Finding,
@@ -23,10 +24,9 @@ from orchestration.flink.diagnosis import (
     judge_versions,
     local_path,
 )
-from orchestration.flink.jobs import cancel_job
-from orchestration.flink.models import JobDetail
-from orchestration.flink.rest import FlinkRest
-from orchestration.flink.session import Session, open_session
+from orchestration.flink.jobs.wait import cancel_job
+from orchestration.flink.sessions.session import Session, open_session
+from orchestration.flink.tables.connectors import CONNECTORS
 from orchestration.sql import quote_literal
 from orchestration.waiting import Backoff, WaitTimeoutError, wait_for
 

@@ -18,26 +18,27 @@ from weakref import WeakSet
 import httpx
 
 from orchestration.errors import FlinkError, InputError, MillraceError
-from orchestration.flink.catalog_sql import SESSION_CATALOG
-from orchestration.flink.connection import http_options
-from orchestration.flink.ddl import Path, read_head
-from orchestration.flink.gateway import GatewayClient
-from orchestration.flink.kinds import StatementKind, classify
-from orchestration.flink.logical import LogicalSession
-from orchestration.flink.logs import configure_logs
-from orchestration.flink.metrics import ClusterFigures, EngineMetrics
-from orchestration.flink.models import ClusterOverview, GatewayInfo
+from orchestration.flink.client.connection import http_options
+from orchestration.flink.client.gateway import GatewayClient
+from orchestration.flink.client.models import ClusterOverview, GatewayInfo
+from orchestration.flink.client.probe import Probe
+from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.monitoring.logs import configure_logs
+from orchestration.flink.monitoring.metrics import ClusterFigures, EngineMetrics
 from orchestration.flink.operations import QueryOperations
-from orchestration.flink.pool import SessionPool
-from orchestration.flink.probe import Probe
-from orchestration.flink.rest import FlinkRest
-from orchestration.flink.results import QUERY_DEFAULTS, Limits, RowStream, Timing
-from orchestration.flink.row_limit import with_row_limit
+from orchestration.flink.reading.results import QUERY_DEFAULTS, Limits, RowStream, Timing
+from orchestration.flink.reading.row_limit import with_row_limit
 from orchestration.flink.runner import Runner
-from orchestration.flink.script import Statement, split_script
 from orchestration.flink.script_run import StatementOutcome, run_statements
-from orchestration.flink.session import EXIT_S, Mode, SessionSpec, check_mode
-from orchestration.flink.validate import (
+from orchestration.flink.sessions.logical import LogicalSession
+from orchestration.flink.sessions.pool import SessionPool
+from orchestration.flink.sessions.session import EXIT_S, SessionSpec
+from orchestration.flink.text.catalog_sql import SESSION_CATALOG
+from orchestration.flink.text.ddl import Path, read_head
+from orchestration.flink.text.kinds import StatementKind, classify
+from orchestration.flink.text.mode import Mode, check_mode
+from orchestration.flink.text.script import Statement, split_script
+from orchestration.flink.text.validate import (
     NO_PERMISSION,
     Permission,
     Problem,
@@ -50,11 +51,11 @@ from orchestration.flink.validate import (
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:
-    from orchestration.flink.async_results import AsyncRowStream
-    from orchestration.flink.profiles import Profiles
     from orchestration.flink.queries.registry import Registry
-    from orchestration.flink.schema import QuerySchema
-    from orchestration.flink.tables import TableDirectory
+    from orchestration.flink.reading.async_results import AsyncRowStream
+    from orchestration.flink.tables.directory import TableDirectory
+    from orchestration.flink.tables.profiles import Profiles
+    from orchestration.flink.tables.schema import QuerySchema
 
 __all__ = ["EXPLAIN_DETAILS", "SqlEngine", "StatementOutcome", "open_engine"]
 
@@ -122,14 +123,14 @@ class SqlEngine(QueryOperations):
     @cached_property
     def profiles(self) -> Profiles:
         """The connector profiles."""
-        from orchestration.flink.profiles import load_profiles
+        from orchestration.flink.tables.profiles import load_profiles
 
         return load_profiles(self.settings.connector_profiles_path)
 
     @cached_property
     def tables(self) -> TableDirectory:
         """The tables that statements may name without making them."""
-        from orchestration.flink.tables import TableDirectory
+        from orchestration.flink.tables.directory import TableDirectory
 
         return TableDirectory(self.settings, live_sinks=self._live_sinks)
 
@@ -183,7 +184,7 @@ class SqlEngine(QueryOperations):
         allow: Set[Permission] = NO_PERMISSION,
     ) -> AsyncRowStream:
         """Run one statement and return its rows as an asynchronous stream. Raises: as `execute`."""
-        from orchestration.flink.async_results import AsyncRowStream
+        from orchestration.flink.reading.async_results import AsyncRowStream
 
         stream = await asyncio.to_thread(
             self.execute, sql, mode=mode, properties=properties, limits=limits, allow=allow
@@ -245,7 +246,7 @@ class SqlEngine(QueryOperations):
         Raises:
             SqlRefusedError, StatementError, UnreachableError: as `execute`.
         """
-        from orchestration.flink.schema import describe_query
+        from orchestration.flink.tables.schema import describe_query
 
         require_valid(sql, mode=mode)
         if classify(sql) is not StatementKind.QUERY:
@@ -364,7 +365,7 @@ class SqlEngine(QueryOperations):
         return sinks
 
     def _read_cluster(self) -> ClusterFigures:
-        from orchestration.flink.queries.look import read_cluster
+        from orchestration.flink.look import read_cluster
 
         return read_cluster(self.rest, self.list())
 

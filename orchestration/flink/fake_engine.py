@@ -9,18 +9,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from orchestration.errors import ConflictError, NotFoundError
-from orchestration.flink.feed import EndReason, Limits
 from orchestration.flink.queries import names
 from orchestration.flink.queries.listing import QueryView
 from orchestration.flink.queries.outcome import DeleteResult, DeployResult, StopResult
 from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.states import LIVE, Desired, QueryState
-from orchestration.flink.results import Change, Column, End
-from orchestration.flink.validate import check_properties, require_valid
+from orchestration.flink.reading.feed import EndReason, Limits
+from orchestration.flink.reading.results import Change, Column, End
+from orchestration.flink.text.validate import check_properties, require_valid
 
 if TYPE_CHECKING:
     from orchestration.flink.queries.lifecycle import StopMode
-    from orchestration.flink.session import Mode
+    from orchestration.flink.text.mode import Mode
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,15 @@ from orchestration.errors import ConfigError
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from orchestration.flink.client.rest import FlinkRest
     from orchestration.flink.queries.lifecycle import StopMode
     from orchestration.flink.queries.listing import QueryView
     from orchestration.flink.queries.outcome import DeleteResult, DeployResult, StopResult
     from orchestration.flink.queries.reconcile import Repair
     from orchestration.flink.queries.registry import Registry
     from orchestration.flink.queries.spec import QuerySpec
-    from orchestration.flink.rest import FlinkRest
-    from orchestration.flink.results import Change, Column, End, Limits
-    from orchestration.flink.session import Mode
+    from orchestration.flink.reading.results import Change, Column, End, Limits
+    from orchestration.flink.text.mode import Mode
     from orchestration.settings import Settings
 
 GROUP = "millrace.stream_engines"

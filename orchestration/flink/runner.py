@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from weakref import WeakSet
 
 from orchestration.errors import MillraceError, SessionLostError
-from orchestration.flink.kinds import StatementKind
-from orchestration.flink.logical import LogicalSession
-from orchestration.flink.logs import log_statement
-from orchestration.flink.measured import MeasuredStream
-from orchestration.flink.metrics import EngineMetrics
-from orchestration.flink.pool import SessionPool
-from orchestration.flink.rest import FlinkRest
-from orchestration.flink.results import Limits, OnClosed, Result
-from orchestration.flink.session import SessionSpec
+from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.monitoring.logs import log_statement
+from orchestration.flink.monitoring.measured import MeasuredStream
+from orchestration.flink.monitoring.metrics import EngineMetrics
+from orchestration.flink.reading.results import Limits, OnClosed, Result
+from orchestration.flink.sessions.logical import LogicalSession
+from orchestration.flink.sessions.pool import SessionPool
+from orchestration.flink.sessions.session import SessionSpec
+from orchestration.flink.text.kinds import StatementKind
 
 
 class Runner:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from orchestration.errors import MillraceError
-from orchestration.flink.kinds import StatementKind
-from orchestration.flink.logical import LogicalSession
-from orchestration.flink.results import Limits, RowStream
+from orchestration.flink.reading.results import Limits, RowStream
 from orchestration.flink.runner import Runner
-from orchestration.flink.script import Statement, locate_error
-from orchestration.flink.session import Mode
+from orchestration.flink.sessions.logical import LogicalSession
+from orchestration.flink.text.kinds import StatementKind
+from orchestration.flink.text.mode import Mode
+from orchestration.flink.text.script import Statement, locate_error
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ from orchestration.catalog.progress import BronzeMark, write_mark
 from orchestration.catalog.snapshots import current_id, read_appended, total_rows
 from orchestration.contracts import DatasetContract
 from orchestration.errors import CatalogError, JobFailedError
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.engine import open_engine
-from orchestration.flink.rest import FlinkRest
-from orchestration.flink.submit import JobResult
+from orchestration.flink.jobs.submit import JobResult
 from orchestration.generator.ledger import Ledger
 from orchestration.lakehouse.flink_run import Say, be_silent, only_writer, run_insert
 from orchestration.lakehouse.malformed import find_malformed

@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from itertools import count, islice
 
 from orchestration.contracts import DatasetContract
-from orchestration.flink.catalog_sql import create_catalog, create_namespace
-from orchestration.flink.connection import http_options
-from orchestration.flink.failures import DuplicateJobError, JobNotFoundError
-from orchestration.flink.gateway import GatewayClient
-from orchestration.flink.jobs import find_live_jobs, wait_for_end
-from orchestration.flink.models import LIVE, JobDetail
-from orchestration.flink.render import write_rendered
-from orchestration.flink.rest import FlinkRest
-from orchestration.flink.session import open_session
-from orchestration.flink.submit import JobResult, run_job
+from orchestration.flink.client.connection import http_options
+from orchestration.flink.client.failures import DuplicateJobError, JobNotFoundError
+from orchestration.flink.client.gateway import GatewayClient
+from orchestration.flink.client.models import LIVE, JobDetail
+from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.jobs.submit import JobResult, run_job
+from orchestration.flink.jobs.wait import find_live_jobs, wait_for_end
+from orchestration.flink.sessions.session import open_session
+from orchestration.flink.text.catalog_sql import create_catalog, create_namespace
+from orchestration.flink.text.render import write_rendered
 from orchestration.locking import hold
 from orchestration.settings import Settings
 from orchestration.sql import split_table

@@ -27,8 +27,8 @@ from orchestration.catalog.snapshots import (
 )
 from orchestration.contracts import DatasetContract
 from orchestration.errors import CatalogError
-from orchestration.flink.rest import FlinkRest
-from orchestration.flink.submit import JobResult
+from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.jobs.submit import JobResult
 from orchestration.lakehouse.flink_run import Say, be_silent, only_writer, run_insert
 from orchestration.lakehouse.quality import touched_dates
 from orchestration.lakehouse.silver_result import Kind, SilverResult

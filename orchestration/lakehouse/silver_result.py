@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
-from orchestration.flink.submit import JobResult
+from orchestration.flink.jobs.submit import JobResult
 
 Kind = Literal["up_to_date", "refresh", "rebuild", "reconcile"]
 

@@ -7,8 +7,8 @@ from datetime import date, timedelta
 
 from orchestration.broker.offsets import LogRange
 from orchestration.contracts import Column, DatasetContract
-from orchestration.flink.render import render
-from orchestration.flink.tables import source_columns
+from orchestration.flink.tables.directory import source_columns
+from orchestration.flink.text.render import render
 from orchestration.naming import CATALOG
 from orchestration.sql import options_clause, quote_flink, quote_literal, split_table
 

@@ -104,8 +104,8 @@ def render_all(settings: Settings, contract: DatasetContract) -> list[str]:
         TemplateError: a template and its variables do not match.
     """
     from orchestration.broker.offsets import LogRange
-    from orchestration.flink.catalog_sql import create_catalog, create_namespace
-    from orchestration.flink.tables import create_topic_table
+    from orchestration.flink.tables.directory import create_topic_table
+    from orchestration.flink.text.catalog_sql import create_catalog, create_namespace
     from orchestration.lakehouse import statements as sql
     from orchestration.storage import flink_catalog_options
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestration.contracts import DatasetContract
-from orchestration.flink.connection import http_options
-from orchestration.flink.gateway import GatewayClient
-from orchestration.flink.health import Level
-from orchestration.flink.jobs import failure_cause
-from orchestration.flink.models import TERMINAL, JobOverview
-from orchestration.flink.rest import FlinkRest
+from orchestration.flink.client.connection import http_options
+from orchestration.flink.client.gateway import GatewayClient
+from orchestration.flink.client.models import TERMINAL, JobOverview
+from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.jobs.wait import failure_cause
+from orchestration.flink.monitoring.health import Level
 from orchestration.naming import bronze_job, silver_job
 from orchestration.settings import Settings
 from orchestration.validation.results import Outcome, Result, check

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestration.contracts import DatasetContract
 from orchestration.errors import MillraceError
-from orchestration.flink.health import Health, Level
+from orchestration.flink.monitoring.health import Health, Level
 from orchestration.settings import Settings
 from orchestration.validation.results import Result, within
 
 if TYPE_CHECKING:
-    from orchestration.flink.rounds import Verdict
+    from orchestration.flink.monitoring.rounds import Verdict
     from orchestration.lakehouse.freshness import LayerState
 
 Kind = Literal["service", "query", "layer", "dead letters"]
@@ -98,14 +98,14 @@ def service_line(name: str, result: Result) -> Line:
 
 
 def look_at_queries(settings: Settings, now: datetime) -> list[Line]:
-    """Return a line for each persistent query and stream that should run, by the verdict of flink/health.py.
+    """Return a line for each persistent query and stream that should run, by the verdict of flink/monitoring/health.py.
 
     Raises:
         UnreachableError: the cluster does not answer.
     """
+    from orchestration.flink.look import watch
+    from orchestration.flink.monitoring.rounds import Memory, go_round
     from orchestration.flink.provider import FlinkBacked, open_stream_engine
-    from orchestration.flink.queries.look import watch
-    from orchestration.flink.rounds import Memory, go_round
 
     with open_stream_engine(settings) as engine:
         backed = engine if isinstance(engine, FlinkBacked) else None

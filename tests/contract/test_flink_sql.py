@@ -11,12 +11,13 @@ import pytest
 
 from orchestration.broker.offsets import LogRange
 from orchestration.contracts import DatasetContract, list_datasets, load_contract
-from orchestration.flink import catalog_sql, tables
-from orchestration.flink import render as rendering
-from orchestration.flink.catalog_sql import create_catalog, create_namespace
 from orchestration.flink.queries.spec_files import load_specs, split_front_matter
-from orchestration.flink.tables import TableDirectory, create_topic_table
-from orchestration.flink.validate import check_sql
+from orchestration.flink.tables import directory
+from orchestration.flink.tables.directory import TableDirectory, create_topic_table
+from orchestration.flink.text import catalog_sql
+from orchestration.flink.text import render as rendering
+from orchestration.flink.text.catalog_sql import create_catalog, create_namespace
+from orchestration.flink.text.validate import check_sql
 from orchestration.lakehouse import statements
 from orchestration.settings import Settings
 from tests.contract.checkout import ROOT, tracked_files
@@ -93,7 +94,7 @@ def test_every_template_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
         used.add(f"flink_sql/{template}")
         return rendering.render(template, variables, templates_dir)
 
-    for module in (statements, catalog_sql, tables):
+    for module in (statements, catalog_sql, directory):
         monkeypatch.setattr(module, "render", record)
     render_everything(load_contract("taxi"))
     assert used == {template for template in TEMPLATES if not template.startswith(NAMED)}

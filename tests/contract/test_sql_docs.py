@@ -10,10 +10,11 @@ import pytest
 
 from orchestration.cli.commands import ENTRIES, load_command
 from orchestration.cli.sql.backslash import NAMES
-from orchestration.flink import validate
-from orchestration.flink.profiles import load_profiles
-from orchestration.flink.queries.spec import QuerySpec, SinkRequest
+from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.states import QueryState
+from orchestration.flink.tables.profiles import load_profiles
+from orchestration.flink.tables.sink_request import SinkRequest
+from orchestration.flink.text import validate
 from orchestration.settings import Settings
 from tests.contract.checkout import ROOT
 

@@ -21,7 +21,7 @@ from orchestration.defs.dbt_nodes import DbtAsset, DbtCheck, DbtProject
 from orchestration.defs.jobs import JOBS
 from orchestration.defs.resources import ENGINE_KEY, KEY, MillraceSettings, SqlEngineResource
 from orchestration.defs.schedules import SCHEDULES
-from orchestration.flink.submit import JobResult
+from orchestration.flink.jobs.submit import JobResult
 from orchestration.generator.results import LandingResult
 from orchestration.lakehouse.bronze import BronzeResult
 from orchestration.lakehouse.counts import Counts

@@ -19,13 +19,13 @@ from orchestration.defs.queries import HEALTHY, build_queries, deploy_query, kno
 from orchestration.defs.resources import ENGINE_KEY, SqlEngineResource
 from orchestration.defs.sensors import build_sensor, read_memory
 from orchestration.errors import JobFailedError, UnreachableError
+from orchestration.flink.client.models import JobOverview
 from orchestration.flink.fake_engine import Answer, FakeEngine
-from orchestration.flink.models import JobOverview
+from orchestration.flink.monitoring.rounds import Memory
 from orchestration.flink.queries.reconcile import Repair
 from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.states import QueryState
-from orchestration.flink.results import Change, Column
-from orchestration.flink.rounds import Memory
+from orchestration.flink.reading.results import Change, Column
 from orchestration.settings import Settings
 
 SPEC = QuerySpec(
@@ -339,7 +339,8 @@ def test_the_webhook_of_the_settings_gets_the_alerts(
     own = settings.with_changes(sql_engine_alert_webhook="https://chat.example/hook")
     monkeypatch.setattr("orchestration.defs.resources.load_settings", lambda *_: own)
     monkeypatch.setattr(
-        "orchestration.flink.alerts.Alerts._post", lambda _, url, alerts: posted.extend((url, a.code) for a in alerts)
+        "orchestration.flink.monitoring.alerts.Alerts._post",
+        lambda _, url, alerts: posted.extend((url, a.code) for a in alerts),
     )
     engine.deploy(SPEC)
     engine.set_state("fares", QueryState.FAILED)

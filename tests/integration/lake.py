@@ -26,8 +26,8 @@ from orchestration.dbt_plugin.attach import connect
 from orchestration.embedded.readiness import taskmanager_ready
 from orchestration.embedded.stack import Stack
 from orchestration.errors import MillraceError
-from orchestration.flink.models import JobOverview
-from orchestration.flink.rest import FlinkRest
+from orchestration.flink.client.models import JobOverview
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.generator.land import LandingResult, land
 from orchestration.generator.sample import SampleExpectation, sample_expectation, write_sample
 from orchestration.lakehouse.bronze import BronzeResult, load_bronze_table

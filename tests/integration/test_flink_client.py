@@ -11,15 +11,15 @@ import pytest
 
 from orchestration.catalog import open_catalog
 from orchestration.errors import FlinkError, JobFailedError, StatementError, UnreachableError
-from orchestration.flink.catalog_sql import create_catalog
-from orchestration.flink.failures import DuplicateJobError
-from orchestration.flink.gateway import GatewayClient
-from orchestration.flink.jobs import cancel_job, find_live_jobs, wait_for_end
-from orchestration.flink.models import JobDetail
-from orchestration.flink.rest import FlinkRest
-from orchestration.flink.script import split_script
-from orchestration.flink.session import Session, open_session
-from orchestration.flink.submit import run_job
+from orchestration.flink.client.failures import DuplicateJobError
+from orchestration.flink.client.gateway import GatewayClient
+from orchestration.flink.client.models import JobDetail
+from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.jobs.submit import run_job
+from orchestration.flink.jobs.wait import cancel_job, find_live_jobs, wait_for_end
+from orchestration.flink.sessions.session import Session, open_session
+from orchestration.flink.text.catalog_sql import create_catalog
+from orchestration.flink.text.script import split_script
 from orchestration.settings import Settings
 from orchestration.storage import flink_catalog_options
 

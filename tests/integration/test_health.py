@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from orchestration.flink.client.models import TERMINAL
 from orchestration.flink.engine import open_engine
-from orchestration.flink.models import TERMINAL
 from orchestration.flink.queries.spec import QuerySpec
 from orchestration.settings import Settings
 from orchestration.waiting import Backoff, wait_for

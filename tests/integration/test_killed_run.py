@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.flink.rest import FlinkRest
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.generator.sample import sample_expectation
 from orchestration.lakehouse.counts import Counts
 from orchestration.naming import bronze_job, silver_job

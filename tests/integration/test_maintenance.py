@@ -21,10 +21,10 @@ from orchestration.catalog import open_catalog
 from orchestration.catalog.files import reachable
 from orchestration.catalog.snapshots import ancestry, current_id
 from orchestration.dbt_plugin.attach import attach_lakehouse, connect_catalog
-from orchestration.flink.catalog_sql import create_catalog
-from orchestration.flink.gateway import GatewayClient
-from orchestration.flink.rest import FlinkRest
-from orchestration.flink.session import open_session
+from orchestration.flink.client.gateway import GatewayClient
+from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.sessions.session import open_session
+from orchestration.flink.text.catalog_sql import create_catalog
 from orchestration.lakehouse.maintenance.report import STEPS, Step, TableReport
 from orchestration.lakehouse.maintenance.rollback import roll_back
 from orchestration.lakehouse.maintenance.run import maintain

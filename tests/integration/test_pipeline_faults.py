@@ -11,8 +11,8 @@ import pytest
 from orchestration.contracts.models import QualityRule
 from orchestration.embedded.stack import Stack
 from orchestration.errors import JobFailedError, MillraceError, UnreachableError
-from orchestration.flink.models import JobDetail
-from orchestration.flink.rest import FlinkRest
+from orchestration.flink.client.models import JobDetail
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.naming import bronze_job, silver_job
 from orchestration.settings import Settings
 from orchestration.validation import validate

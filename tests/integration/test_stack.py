@@ -22,10 +22,10 @@ from orchestration.embedded.readiness import LOOKS
 from orchestration.embedded.stack import TITLES, Stack
 from orchestration.embedded.supervisor import our_processes
 from orchestration.errors import PortInUseError
-from orchestration.flink.gateway import GatewayClient
-from orchestration.flink.jobs import cancel_job
-from orchestration.flink.rest import FlinkRest
-from orchestration.flink.session import open_session
+from orchestration.flink.client.gateway import GatewayClient
+from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.jobs.wait import cancel_job
+from orchestration.flink.sessions.session import open_session
 from orchestration.settings import Settings
 from orchestration.waiting import Backoff, wait_for
 from tests.integration.conftest import make_stack

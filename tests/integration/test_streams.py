@@ -15,9 +15,9 @@ from orchestration.catalog import find_table, open_catalog
 from orchestration.contracts.models import QualityRule
 from orchestration.embedded.stack import Stack
 from orchestration.errors import ConflictError, MillraceError
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.engine import open_engine
 from orchestration.flink.queries.states import QueryState
-from orchestration.flink.rest import FlinkRest
 from orchestration.lakehouse.streams.operate import (
     FRESH,
     deploy_stream,

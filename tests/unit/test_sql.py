@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration.errors import ConfigError
-from orchestration.flink.script import significant, split_script, string_value, tokenize
+from orchestration.flink.text.script import significant, split_script, string_value, tokenize
 from orchestration.sql import (
     check_identifier,
     options_clause,

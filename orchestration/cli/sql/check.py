@@ -24,7 +24,7 @@ from orchestration.cli.terminal import say, show
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestration.flink.validate import Problem
+    from orchestration.flink.text.validate import Problem
 
 Sql = Annotated[str | None, typer.Argument(metavar="SQL", help="The statement; - or nothing reads standard input.")]
 
@@ -123,7 +123,7 @@ def _find_problems(text: str, purpose: Purpose, mode: Mode, *, deep: bool) -> Se
     if deep:
         with opened_engine() as engine:
             return engine.validate(text, purpose=purpose.value, mode=as_mode(mode), deep=True)
-    from orchestration.flink.validate import check_sql
+    from orchestration.flink.text.validate import check_sql
 
     return check_sql(text, purpose=purpose.value, mode=as_mode(mode))
 

@@ -10,7 +10,7 @@ from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.document import Document
 
 from orchestration.errors import MillraceError
-from orchestration.flink.tokens import Token, tokenize
+from orchestration.flink.text.tokens import Token, tokenize
 
 Ask = Callable[[str, int], Iterable[str]]
 """Statement and position to the words that may stand there, as `GatewayClient.complete_statement` gives them."""

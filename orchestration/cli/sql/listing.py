@@ -13,7 +13,7 @@ from orchestration.cli.sql.output import as_record, write_records, write_result
 from orchestration.cli.terminal import bold, duration, number, show
 
 if TYPE_CHECKING:
-    from orchestration.flink.health import Health
+    from orchestration.flink.monitoring.health import Health
     from orchestration.flink.queries.listing import QueryView
 
 _COLUMNS = ("name", "state", "desired", "uptime_s", "restarts", "last_checkpoint_at", "lag_records", "sink", "owner")
@@ -98,8 +98,8 @@ def status(ref: Ref, output: AsOutput = None, as_json: AsJson = False) -> None:
 
         millrace sql status revenue_per_zone --json | jq .checkpoints
     """
-    from orchestration.flink.health import judge, read_job
-    from orchestration.flink.models import TERMINAL
+    from orchestration.flink.client.models import TERMINAL
+    from orchestration.flink.monitoring.health import judge, read_job
 
     form = choose_output(output, as_json)
     with opened_engine() as engine:
@@ -134,7 +134,7 @@ def _health(health: Health) -> dict[str, object]:
 
 def failures_of(view: QueryView) -> list[dict[str, object]]:
     """Return the failures of a query's job, newest first, each with its root cause."""
-    from orchestration.flink.failures import root_cause
+    from orchestration.flink.client.failures import root_cause
 
     return [
         {

@@ -14,7 +14,7 @@ from orchestration.cli.terminal import duration, number
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from orchestration.flink.results import Change, Column, Row
+    from orchestration.flink.reading.results import Change, Column, Row
 
 REDRAWS_PER_S = 5
 _AROUND = 7
@@ -29,7 +29,7 @@ def right_aligned(columns: Iterable[Column]) -> list[str]:
 
 def as_cells(values: Iterable[object]) -> list[str]:
     """Return a row as the text of a table's cells."""
-    from orchestration.flink.encodings import to_json
+    from orchestration.flink.reading.encodings import to_json
 
     return [cell(to_json(value)) for value in values]
 
@@ -45,7 +45,7 @@ class LiveTable:
         from rich.console import Console
         from rich.live import Live
 
-        from orchestration.flink.encodings import Fold
+        from orchestration.flink.reading.encodings import Fold
 
         self._columns, self._right = tuple(columns), right_aligned(columns)
         self._fold, self._changes, self._lock = Fold(), 0, threading.Lock()

@@ -13,7 +13,7 @@ import typer
 from orchestration.cli.terminal import AsJson as AsJson
 
 if TYPE_CHECKING:
-    from orchestration.flink.session import Mode as FlinkMode
+    from orchestration.flink.text.mode import Mode as FlinkMode
 
 
 class Output(StrEnum):

@@ -16,8 +16,8 @@ from pygments.lexers.sql import SqlLexer
 from pygments.token import Comment, Keyword, Name
 
 from orchestration.errors import StatementError
-from orchestration.flink.script import split_script
-from orchestration.flink.tokens import significant, tokenize
+from orchestration.flink.text.script import split_script
+from orchestration.flink.text.tokens import significant, tokenize
 from orchestration.redaction import redact
 
 PROMPT, MORE = "flink> ", "   ...> "

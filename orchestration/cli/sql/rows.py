@@ -12,8 +12,8 @@ from orchestration.cli.sql.output import csv_line, json_line
 from orchestration.cli.terminal import duration, number, say, show, table
 
 if TYPE_CHECKING:
-    from orchestration.flink.encodings import Encoder
-    from orchestration.flink.results import Column, End, RowStream
+    from orchestration.flink.reading.encodings import Encoder
+    from orchestration.flink.reading.results import Column, End, RowStream
 
 _SETTLE_S = 10.0
 _REMEDIES = {"max_rows": "; --max-rows 0 gives all", "timeout": "; --fetch-timeout 0 waits for all"}
@@ -56,7 +56,7 @@ def _write_rows(stream: RowStream, output: Output, encoding: Encoding | None) ->
 
 def _write_table(stream: RowStream) -> int:
     """Print the rows that are left in the end, also after Ctrl-C; a query's are shown on a terminal while they come."""
-    from orchestration.flink.encodings import Fold
+    from orchestration.flink.reading.encodings import Fold
 
     columns = stream.columns
     if sys.stdout.isatty() and stream.job_id is not None:
@@ -136,7 +136,7 @@ def collect_stream(stream: RowStream, encoding: Encoding | None) -> dict[str, ob
 
 
 def _encoder(columns: tuple[Column, ...], encoding: Encoding) -> Encoder:
-    from orchestration.flink.encodings import Encoder
+    from orchestration.flink.reading.encodings import Encoder
 
     return Encoder(columns, encoding.value, on_warning=lambda text: say(f"warning: {text}"))
 

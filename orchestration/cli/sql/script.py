@@ -30,7 +30,7 @@ from orchestration.cli.terminal import say, show
 if TYPE_CHECKING:
     from orchestration.cli.sql.options import Encoding
     from orchestration.flink.engine import StatementOutcome
-    from orchestration.flink.validate import Permission
+    from orchestration.flink.text.validate import Permission
 
 ALLOWED: frozenset[Permission] = frozenset({"ddl", "dml"})
 DESTRUCTIVE: frozenset[Permission] = frozenset({"destructive"})
@@ -85,7 +85,7 @@ def run_file(
 def _tell(outcome: StatementOutcome, form: Output, encoding: Encoding | None, interrupts: Interrupts) -> dict[str, Any]:
     """Show what one statement did, and return it for the document of --json."""
     from orchestration.cli.sql.rows import collect_stream, write_stream
-    from orchestration.flink.results import shorten_sql
+    from orchestration.flink.reading.results import shorten_sql
 
     what = shorten_sql(outcome.statement)
     facts = {"line": outcome.line, "kind": outcome.kind.value, "statement": what, "job_id": outcome.job_id}

@@ -17,15 +17,15 @@ from orchestration.cli.sql.prompt import LEAVE, open_prompt
 from orchestration.cli.sql.rows import write_stream
 from orchestration.cli.terminal import say
 from orchestration.errors import MillraceError
-from orchestration.flink.results import Limits
-from orchestration.flink.script import split_script
-from orchestration.flink.validate import Permission, require_valid
+from orchestration.flink.reading.results import Limits
+from orchestration.flink.text.script import split_script
+from orchestration.flink.text.validate import Permission, require_valid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from orchestration.flink.engine import SqlEngine, StatementOutcome
-    from orchestration.flink.logical import LogicalSession
+    from orchestration.flink.sessions.logical import LogicalSession
 
 HISTORY = "sql_history"
 ALLOWED: frozenset[Permission] = frozenset({"ddl", "dml", "destructive"})
@@ -131,7 +131,7 @@ def tell_error(text: str, error: MillraceError) -> None:
 def run_shell(mode: Mode, *, max_rows: int | None, fetch_timeout_s: float | None, read_only: bool) -> int:
     """Run the shell on this terminal and return its exit code."""
     with opened_engine() as engine:
-        from orchestration.flink.session import SessionSpec
+        from orchestration.flink.sessions.session import SessionSpec
 
         engine.probe()
         limits = choose_limits(engine.settings, max_rows, fetch_timeout_s)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestration.errors import ConfigError, ConflictError
-from orchestration.flink.models import TERMINAL, JobOverview
+from orchestration.flink.client.models import TERMINAL, JobOverview
 from orchestration.flink.queries import names
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.repair import Repair

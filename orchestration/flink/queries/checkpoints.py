@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestration.errors import ConflictError, FlinkError, UnreachableError
-from orchestration.flink.failures import JobNotFoundError
+from orchestration.flink.client.failures import JobNotFoundError
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.restore import CHECKPOINT_DIR_KEYS, RestorePoint, find_restore_point, local_path
-from orchestration.flink.rest import FlinkRest
 
 if TYPE_CHECKING:
     from orchestration.flink.engine import SqlEngine

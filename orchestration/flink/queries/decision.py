@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
-from orchestration.flink.models import TERMINAL
+from orchestration.flink.client.models import TERMINAL
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.spec import RestartPolicy
 from orchestration.flink.queries.states import OVER, Desired, QueryState, actual_state

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestration.errors import ConflictError, FlinkError, MillraceError, NotFoundError
-from orchestration.flink.failures import JobNotFoundError
-from orchestration.flink.jobs import cancel_job
+from orchestration.flink.client.failures import JobNotFoundError
+from orchestration.flink.jobs.submission import CANCEL_S
+from orchestration.flink.jobs.wait import cancel_job
 from orchestration.flink.queries import names
 from orchestration.flink.queries.find import find_query, is_job_id, is_live, job_state, require_free
 from orchestration.flink.queries.outcome import DeleteResult, Steps
@@ -15,8 +16,7 @@ from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.registry import describe_error
 from orchestration.flink.queries.remove import drop_data, drop_tables
 from orchestration.flink.queries.states import Desired, QueryState, actual_state
-from orchestration.flink.submission import CANCEL_S
-from orchestration.flink.tokens import significant, tokenize
+from orchestration.flink.text.tokens import significant, tokenize
 
 if TYPE_CHECKING:
     from orchestration.flink.engine import SqlEngine

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from orchestration.errors import ConflictError, FlinkError
-from orchestration.flink.jobs import find_live_jobs
+from orchestration.flink.jobs.wait import find_live_jobs
 from orchestration.flink.queries.checkpoints import newest_restore_point, saved_restore_point
 from orchestration.flink.queries.find import is_live, job_state, require_free
 from orchestration.flink.queries.outcome import DeployResult, OnProgress, Steps
@@ -17,7 +17,7 @@ from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.start import StartOptions, deploy_result, next_submission, start_job
 from orchestration.flink.queries.states import BUSY, QueryState
 from orchestration.flink.queries.watch import StartRules
-from orchestration.flink.validate import check_properties, require_valid
+from orchestration.flink.text.validate import check_properties, require_valid
 
 if TYPE_CHECKING:
     from orchestration.flink.engine import SqlEngine

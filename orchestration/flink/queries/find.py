@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from orchestration.errors import ConflictError, InputError, NotFoundError
-from orchestration.flink.failures import JobNotFoundError
-from orchestration.flink.models import TERMINAL, check_job_state
+from orchestration.flink.client.failures import JobNotFoundError
+from orchestration.flink.client.models import TERMINAL, check_job_state
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.queries.holder import is_at_work, this_process
 from orchestration.flink.queries.names import parse_job_name
 from orchestration.flink.queries.record import QueryRecord
-from orchestration.flink.rest import FlinkRest
 
 if TYPE_CHECKING:
     from orchestration.flink.engine import SqlEngine

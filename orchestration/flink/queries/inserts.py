@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from orchestration.errors import SqlRefusedError
-from orchestration.flink.script import StatementKind, classify
-from orchestration.flink.tokens import Token, significant, tokenize
+from orchestration.flink.text.script import StatementKind, classify
+from orchestration.flink.text.tokens import Token, significant, tokenize
 from orchestration.sql import quote_flink
 
 _QUERY_WORDS = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Literal
 
 from orchestration.errors import ConflictError, InputError
-from orchestration.flink.jobs import job_failure, wait_for_end
+from orchestration.flink.jobs.wait import job_failure, wait_for_end
 from orchestration.flink.queries.checkpoints import newest_restore_point, saved_restore_point, savepoint_target
 from orchestration.flink.queries.delete import delete_query
 from orchestration.flink.queries.deploy import check_spec, deploy, run

@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from orchestration.flink.failures import JobNotFoundError
-from orchestration.flink.health import Reading, read_job
-from orchestration.flink.models import TERMINAL, Checkpoints, ExceptionEntry, JobOverview
+from orchestration.flink.client.failures import JobNotFoundError
+from orchestration.flink.client.models import TERMINAL, Checkpoints, ExceptionEntry, JobOverview
+from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.monitoring.health import Reading, read_job
 from orchestration.flink.queries.names import parse_job_name
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.states import LIVE, QueryState, find_job, shown_state
-from orchestration.flink.rest import FlinkRest
 
 if TYPE_CHECKING:
     from orchestration.flink.engine import SqlEngine

@@ -8,23 +8,23 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from orchestration.errors import SqlRefusedError
-from orchestration.flink.ddl import read_head
-from orchestration.flink.queries.durations import format_duration
 from orchestration.flink.queries.inserts import Insert, job_statement, parse_inserts
 from orchestration.flink.queries.names import sink_table_name
 from orchestration.flink.queries.outcome import Steps
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.spec import QuerySpec
-from orchestration.flink.references import resolve_ddl
-from orchestration.flink.schema import QuerySchema, describe_query
-from orchestration.flink.script import split_script
-from orchestration.flink.session import SessionSpec
-from orchestration.flink.sinks import SinkPlan, compare_columns, plan_sink, table_exists
-from orchestration.flink.tokens import tokenize
+from orchestration.flink.sessions.session import SessionSpec
+from orchestration.flink.tables.schema import QuerySchema, describe_query
+from orchestration.flink.tables.sinks import SinkPlan, compare_columns, plan_sink, table_exists
+from orchestration.flink.text.ddl import read_head
+from orchestration.flink.text.durations import format_duration
+from orchestration.flink.text.references import resolve_ddl
+from orchestration.flink.text.script import split_script
+from orchestration.flink.text.tokens import tokenize
 
 if TYPE_CHECKING:
     from orchestration.flink.engine import SqlEngine
-    from orchestration.flink.logical import LogicalSession
+    from orchestration.flink.sessions.logical import LogicalSession
 
 _MEMORY = ("default_catalog", "default_database")
 """Where Flink puts a table that is named without a catalog: in the session's memory, gone with the session."""

@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from orchestration.errors import ConflictError, FlinkError, MillraceError, NotFoundError
-from orchestration.flink.failures import JobNotFoundError
-from orchestration.flink.jobs import failure_cause
-from orchestration.flink.models import TERMINAL, JobOverview
+from orchestration.flink.client.failures import JobNotFoundError
+from orchestration.flink.client.models import TERMINAL, JobOverview
+from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.jobs.wait import failure_cause
 from orchestration.flink.queries import lifecycle, names
 from orchestration.flink.queries.adoption import adopt_jobs
 from orchestration.flink.queries.checkpoints import newest_restore_point
@@ -24,7 +25,6 @@ from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.registry import Registry, describe_error
 from orchestration.flink.queries.repair import Repair
 from orchestration.flink.queries.states import QueryState, find_job
-from orchestration.flink.rest import FlinkRest
 
 if TYPE_CHECKING:
     from orchestration.flink.engine import SqlEngine

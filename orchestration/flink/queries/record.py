@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from orchestration.flink.queries.spec import FROM_STORE, QuerySpec
+from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.states import Desired, QueryState
+from orchestration.flink.tables.stored_options import FROM_STORE
 
 StopMode = Literal["savepoint", "cancel", "drain"]
 

@@ -17,7 +17,7 @@ from orchestration.flink.queries.holder import default_who, this_process
 from orchestration.flink.queries.record import FIELDS, QueryEvent, QueryRecord
 from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.states import BUSY, LIVE, OVER, QueryState
-from orchestration.flink.references import mask_secrets
+from orchestration.flink.text.references import mask_secrets
 from orchestration.redaction import redact
 
 _KEPT_BY_REGISTRY = frozenset({"version", "updated_at", "holder", "held_until", "has_run"})

@@ -10,7 +10,7 @@ from orchestration.flink.queries.plan import is_in_memory
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.restore import local_path
 from orchestration.flink.queries.topics import delete_topic
-from orchestration.flink.session import SessionSpec
+from orchestration.flink.sessions.session import SessionSpec
 from orchestration.sql import quote_flink
 
 if TYPE_CHECKING:

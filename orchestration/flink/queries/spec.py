@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from orchestration.errors import StatementError
-from orchestration.flink.queries.durations import Duration
-from orchestration.flink.references import is_reference, needs_reference
-from orchestration.flink.tokens import string_value, tokenize
-from orchestration.redaction import redact
+from orchestration.flink.tables.sink_request import SinkRequest
+from orchestration.flink.tables.stored_options import OptionValue, StoredModel, options_in, refuse_secrets
+from orchestration.flink.text.durations import Duration
 
 DEFAULT_CHECKPOINT_INTERVAL = timedelta(seconds=60)
-
-FROM_STORE = {"from": "registry"}
-"""Validation context of a definition that was accepted before: what looks like a secret is not asked again, because
-the answer depends on what the process has seen (`remember_secrets`), and a record must stay readable."""
 
 _SET_BY_FIELDS = {
     "pipeline.name": "the name is derived from the query's",
@@ -36,99 +29,7 @@ _SET_BY_FIELDS = {
 }
 
 
-def _as_text(value: object) -> object:
-    match value:
-        case bool():
-            return str(value).lower()
-        case int() | float():
-            return str(value)
-        case None:
-            raise ValueError("a value is missing; leave the key out to use the default")
-        case _:
-            return value
-
-
-OptionValue = Annotated[str, BeforeValidator(_as_text), Field(max_length=10_000)]
-"""YAML's numbers and booleans become the text that Flink reads."""
-
-
-def _secret_options(options: Mapping[str, str]) -> Iterator[str]:
-    for key, value in options.items():
-        if not is_reference(value) and (needs_reference(key) or redact(value) != value):
-            yield key
-
-
-def _options_in(sql: str) -> dict[str, str]:
-    """Return the `'key' = 'value'` pairs of a statement, from WITH clauses, SET and OPTIONS hints.
-
-    A comparison of two literals looks the same; it is no loss to take it for an option.
-    """
-    try:
-        tokens = [token for token in tokenize(sql) if token.kind not in ("space", "comment")]
-    except StatementError:
-        return {}  # the validation of the SQL says where it is broken
-    found: dict[str, str] = {}
-    for token in tokens:
-        if token.kind == "hint":
-            found |= _options_in(token.text.removeprefix("/*+").removesuffix("*/"))
-    for key, equals, value in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        if (key.kind, equals.text, value.kind) == ("string", "=", "string"):
-            found[string_value(key) or ""] = string_value(value) or ""
-    return found
-
-
-def _refuse_secrets(options: Mapping[str, str], info: ValidationInfo) -> None:
-    if info.context == FROM_STORE:
-        return
-    names = sorted(_secret_options(options))
-    if names:
-        raise ValueError(
-            f"the value of option {names[0]!r} must not be stored; write env:NAME or file:/path in its place, which is"
-            " read when it is sent"
-        )
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
-
-
-class SinkRequest(_Model):
-    """Where the rows of a query go.
-
-    Attributes:
-        profile: name of a connector profile; `auto` chooses by the query's changes.
-        table: name or path of the table; None: derived from the query's name and id.
-        options: connector options over those of the profile. Secrets as `env:NAME` or `file:/path`.
-        partitioned_by: columns that the table is partitioned by.
-        key_columns: primary key; empty: taken from the plan.
-        ddl: the whole CREATE TABLE, when nothing is to be generated.
-        keep_char: keep CHAR(n) and VARCHAR(n) where STRING is the default.
-        auto_alias: call unnamed expressions c<n> where the default is to refuse them.
-    """
-
-    profile: str = Field(default="auto", min_length=1, max_length=100)
-    table: str | None = Field(default=None, min_length=1, max_length=500)
-    options: dict[str, OptionValue] = {}
-    partitioned_by: tuple[str, ...] = ()
-    key_columns: tuple[str, ...] = ()
-    ddl: str | None = None
-    keep_char: bool = False
-    auto_alias: bool = False
-
-    @field_validator("options")
-    @classmethod
-    def _options_hold_no_secret(cls, options: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        _refuse_secrets(options, info)
-        return options
-
-    @field_validator("ddl")
-    @classmethod
-    def _ddl_holds_no_secret(cls, ddl: str | None, info: ValidationInfo) -> str | None:
-        _refuse_secrets(_options_in(ddl or ""), info)
-        return ddl
-
-
-class RestartPolicy(_Model):
+class RestartPolicy(StoredModel):
     """What `reconcile` does with a job that FAILED; Flink's own restarts come before that and are not counted.
 
     Attributes:
@@ -144,7 +45,7 @@ def _policy(value: object) -> object:
     return {"kind": value} if isinstance(value, str) else value
 
 
-class QuerySpec(_Model):
+class QuerySpec(StoredModel):
     """The definition of a persistent query.
 
     Attributes:
@@ -168,7 +69,7 @@ class QuerySpec(_Model):
     mode: Literal["streaming", "batch"] = "streaming"
     sink: SinkRequest = SinkRequest()
     inputs: tuple[str, ...] = ()
-    execution: dict[str, OptionValue] = {}
+    execution: dict[str, OptionValue] = Field(default_factory=dict[str, str])
     parallelism: int | None = Field(default=None, ge=1, le=1024)
     checkpoint_interval: Duration | None = Field(
         default_factory=lambda data: DEFAULT_CHECKPOINT_INTERVAL if data.get("mode") == "streaming" else None
@@ -177,7 +78,7 @@ class QuerySpec(_Model):
     restart_policy: Annotated[RestartPolicy, BeforeValidator(_policy)] = RestartPolicy()
     upgrade_mode: Literal["stateless", "savepoint", "last_state"] = "savepoint"
     savepoint_dir: str | None = Field(default=None, min_length=1)
-    labels: dict[str, OptionValue] = {}
+    labels: dict[str, OptionValue] = Field(default_factory=dict[str, str])
 
     @field_validator("name")
     @classmethod
@@ -192,14 +93,14 @@ class QuerySpec(_Model):
         bare = query.rstrip("; \t\r\n")
         if not bare:
             raise ValueError("the query is empty")
-        _refuse_secrets(_options_in(bare), info)
+        refuse_secrets(options_in(bare), info)
         return bare
 
     @field_validator("inputs")
     @classmethod
     def _inputs_hold_no_secret(cls, inputs: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         for statement in inputs:
-            _refuse_secrets(_options_in(statement), info)
+            refuse_secrets(options_in(statement), info)
         return inputs
 
     @field_validator("execution")
@@ -208,13 +109,13 @@ class QuerySpec(_Model):
         for key in execution:
             if key in _SET_BY_FIELDS:
                 raise ValueError(f"{key!r} cannot be set here: {_SET_BY_FIELDS[key]}")
-        _refuse_secrets(execution, info)
+        refuse_secrets(execution, info)
         return execution
 
     @field_validator("labels")
     @classmethod
     def _labels_hold_no_secret(cls, labels: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        _refuse_secrets(labels, info)
+        refuse_secrets(labels, info)
         return labels
 
     @model_validator(mode="after")

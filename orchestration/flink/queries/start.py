@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestration.errors import ConflictError, JobTimeoutError, MillraceError
-from orchestration.flink.failures import JobNotFoundError
-from orchestration.flink.jobs import cancel_job
-from orchestration.flink.models import TERMINAL
+from orchestration.flink.client.failures import JobNotFoundError
+from orchestration.flink.client.models import TERMINAL
+from orchestration.flink.jobs.submission import CANCEL_S, submit_job
+from orchestration.flink.jobs.wait import cancel_job
 from orchestration.flink.queries.names import fixed_job_id
 from orchestration.flink.queries.outcome import DeployResult, Steps
 from orchestration.flink.queries.plan import JobPlan, explain, restore_settings
@@ -26,11 +27,10 @@ from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.states import LIVE, Desired, QueryState
 from orchestration.flink.queries.topics import create_topic, delete_topic
 from orchestration.flink.queries.watch import Look, StartRules, watch_start
-from orchestration.flink.submission import CANCEL_S, submit_job
 
 if TYPE_CHECKING:
     from orchestration.flink.engine import SqlEngine
-    from orchestration.flink.logical import LogicalSession
+    from orchestration.flink.sessions.logical import LogicalSession
 
 
 @dataclass(frozen=True)

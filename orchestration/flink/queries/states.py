@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from orchestration.flink.models import TERMINAL, JobOverview, check_job_state
+from orchestration.flink.client.models import TERMINAL, JobOverview, check_job_state
 
 if TYPE_CHECKING:
     from orchestration.flink.queries.record import QueryRecord

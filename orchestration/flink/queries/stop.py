@@ -10,15 +10,15 @@ import uuid
 from typing import TYPE_CHECKING, Literal
 
 from orchestration.errors import FlinkError, JobTimeoutError
-from orchestration.flink.failures import JobNotFoundError
-from orchestration.flink.jobs import cancel_job, wait_for_end
+from orchestration.flink.client.failures import JobNotFoundError
+from orchestration.flink.jobs.submission import CANCEL_S
+from orchestration.flink.jobs.wait import cancel_job, wait_for_end
 from orchestration.flink.queries.checkpoints import knows_savepoint_dir, savepoint_target
 from orchestration.flink.queries.find import is_live, job_state, require_free
 from orchestration.flink.queries.outcome import Steps
 from orchestration.flink.queries.record import QueryRecord, StopMode
 from orchestration.flink.queries.registry import describe_error
 from orchestration.flink.queries.states import OVER, Desired, QueryState, actual_state
-from orchestration.flink.submission import CANCEL_S
 
 if TYPE_CHECKING:
     from orchestration.flink.engine import SqlEngine

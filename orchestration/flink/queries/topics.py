@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestration.flink.queries.outcome import Steps
-from orchestration.flink.sinks import SinkPlan
-from orchestration.flink.tokens import significant, string_value, tokenize
+from orchestration.flink.tables.sinks import SinkPlan
+from orchestration.flink.text.tokens import significant, string_value, tokenize
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient

@@ -15,11 +15,11 @@ from orchestration.catalog.retention import Needed
 from orchestration.contracts.loader import list_datasets, load_contract
 from orchestration.contracts.models import Tables
 from orchestration.errors import MillraceError
-from orchestration.flink.models import TERMINAL, JobOverview
+from orchestration.flink.client.models import TERMINAL, JobOverview
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.registry import Registry
 from orchestration.flink.queries.states import Desired, QueryState
-from orchestration.flink.rest import FlinkRest
 from orchestration.lakehouse.maintenance.tables import name_of
 from orchestration.naming import CATALOG, bronze_job, silver_job
 from orchestration.settings import Settings

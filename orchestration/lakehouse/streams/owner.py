@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from orchestration.contracts import DatasetContract
 from orchestration.errors import ConflictError
+from orchestration.flink.client.models import TERMINAL, JobOverview
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.engine import open_engine
-from orchestration.flink.models import TERMINAL, JobOverview
 from orchestration.flink.queries.names import parse_job_name
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.registry import Registry
 from orchestration.flink.queries.states import Desired, QueryState
-from orchestration.flink.rest import FlinkRest
 from orchestration.lakehouse.streams.definition import safe_stream_name, stream_name
 from orchestration.settings import Settings
 

@@ -13,12 +13,12 @@ from orchestration.broker.offsets import log_offsets
 from orchestration.catalog import find_table
 from orchestration.contracts import DatasetContract
 from orchestration.errors import ConflictError, NotFoundError
-from orchestration.flink.catalog_sql import create_catalog, create_namespace
 from orchestration.flink.engine import SqlEngine
 from orchestration.flink.queries.checkpoints import newest_restore_point
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.restore import RestorePoint, local_path
-from orchestration.flink.session import SessionSpec
+from orchestration.flink.sessions.session import SessionSpec
+from orchestration.flink.text.catalog_sql import create_catalog, create_namespace
 from orchestration.lakehouse.flink_run import Say
 from orchestration.lakehouse.offsets import plan_ranges
 from orchestration.lakehouse.position import bronze_position

@@ -9,9 +9,9 @@ from orchestration.broker.offsets import Lag, consumer_lag
 from orchestration.catalog import open_catalog
 from orchestration.contracts import DatasetContract
 from orchestration.errors import InputError
+from orchestration.flink.client.failures import JobNotFoundError
+from orchestration.flink.client.models import Checkpoint
 from orchestration.flink.engine import SqlEngine, open_engine
-from orchestration.flink.failures import JobNotFoundError
-from orchestration.flink.models import Checkpoint
 from orchestration.flink.queries.states import QueryState
 from orchestration.lakehouse.streams.definition import consumer_group, stream_name, stream_spec
 from orchestration.lakehouse.streams.owner import find_stream

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.engine import SqlEngine, open_engine
-from orchestration.flink.rest import FlinkRest
 from orchestration.settings import Settings
 from tests.integration.sql.gateways import Forwarder, OwnGateway
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from orchestration.flink.client.http import JsonHttp
 from orchestration.flink.engine import open_engine
-from orchestration.flink.http import JsonHttp
 from orchestration.flink.queries.registry import Registry
 from orchestration.flink.queries.spec import QuerySpec
 from orchestration.settings import load_settings

@@ -17,8 +17,8 @@ from orchestration.embedded.java import java_binary
 from orchestration.embedded.plan import jar_paths
 from orchestration.embedded.server import argument_file
 from orchestration.errors import SessionLostError, UnreachableError
-from orchestration.flink.connection import HttpOptions, RetryPolicy
-from orchestration.flink.gateway import GatewayClient
+from orchestration.flink.client.connection import HttpOptions, RetryPolicy
+from orchestration.flink.client.gateway import GatewayClient
 from orchestration.settings import Settings
 from orchestration.waiting import Backoff, wait_for
 

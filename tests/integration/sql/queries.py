@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from orchestration.flink.client.models import TERMINAL
 from orchestration.flink.engine import SqlEngine
-from orchestration.flink.models import TERMINAL
 from orchestration.flink.queries.spec import QuerySpec
 from orchestration.waiting import Backoff, wait_for
 

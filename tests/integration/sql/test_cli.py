@@ -17,10 +17,10 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestration.flink.failures import JobNotFoundError
-from orchestration.flink.jobs import cancel_job
-from orchestration.flink.models import TERMINAL
-from orchestration.flink.rest import FlinkRest
+from orchestration.flink.client.failures import JobNotFoundError
+from orchestration.flink.client.models import TERMINAL
+from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.jobs.wait import cancel_job
 from orchestration.settings import Settings
 from orchestration.waiting import Backoff, wait_for
 from tests.integration.home import Ended

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from orchestration.catalog import open_catalog
+from orchestration.flink.client.models import TERMINAL
 from orchestration.flink.engine import SqlEngine, open_engine
-from orchestration.flink.models import TERMINAL
 from orchestration.flink.queries.states import BUSY, LIVE, QueryState
 from orchestration.settings import Settings
 from orchestration.waiting import Backoff, wait_for

@@ -10,8 +10,8 @@ from contextlib import closing
 import pytest
 
 from orchestration.errors import MillraceError, UnreachableError
+from orchestration.flink.client.probe import ALIVE_S
 from orchestration.flink.engine import SqlEngine, open_engine
-from orchestration.flink.probe import ALIVE_S
 from orchestration.settings import Settings
 from tests.integration.sql.gateways import Forwarder, OwnGateway, free_port
 

@@ -14,7 +14,7 @@ import pytest
 from orchestration.embedded.stack import Stack
 from orchestration.errors import UnreachableError
 from orchestration.flink.engine import SqlEngine, open_engine
-from orchestration.flink.jobs import cancel_job, find_live_jobs
+from orchestration.flink.jobs.wait import cancel_job, find_live_jobs
 from orchestration.flink.queries.names import fixed_job_id
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.spec import QuerySpec
@@ -35,7 +35,7 @@ from orchestration.errors import MillraceError
 from orchestration.flink.engine import open_engine
 from orchestration.flink.queries import start, stop
 from orchestration.flink.queries.spec import QuerySpec
-from orchestration.flink.rest import FlinkRest
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.settings import load_settings
 
 engine = open_engine(load_settings())

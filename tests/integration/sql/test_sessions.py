@@ -10,10 +10,10 @@ import uuid
 import pytest
 
 from orchestration.errors import StatementError
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.engine import SqlEngine, open_engine
-from orchestration.flink.logical import LogicalSession
-from orchestration.flink.rest import FlinkRest
-from orchestration.flink.session import SessionSpec
+from orchestration.flink.sessions.logical import LogicalSession
+from orchestration.flink.sessions.session import SessionSpec
 from orchestration.settings import Settings
 from tests.integration.sql.gateways import OwnGateway, knows_session
 
@@ -139,7 +139,7 @@ def test_a_forked_child_works_on_sessions_of_its_own(environ: dict[str, str]) ->
 
 _UNCLOSED = """
 from orchestration.flink.engine import open_engine
-from orchestration.flink.session import SessionSpec
+from orchestration.flink.sessions.session import SessionSpec
 from orchestration.settings import load_settings
 engine = open_engine(load_settings())
 engine.execute("SELECT 1").to_list()

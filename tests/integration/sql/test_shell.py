@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.flink.models import TERMINAL
-from orchestration.flink.rest import FlinkRest
+from orchestration.flink.client.models import TERMINAL
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.settings import Settings
 from orchestration.waiting import Backoff, wait_for
 

@@ -19,18 +19,18 @@ from confluent_kafka.cimpl import NewTopic
 from orchestration.catalog import open_catalog
 from orchestration.embedded.stack import Stack
 from orchestration.errors import FlinkError, SqlRefusedError, StatementError
-from orchestration.flink import failures
-from orchestration.flink.connectors import CONNECTORS
-from orchestration.flink.gateway import GatewayClient
-from orchestration.flink.profiles import Profiles, load_profiles
-from orchestration.flink.queries.spec import SinkRequest
-from orchestration.flink.rest import FlinkRest
-from orchestration.flink.results import QUERY_DEFAULTS
-from orchestration.flink.schema import QuerySchema, describe_query
-from orchestration.flink.session import Session, open_session
-from orchestration.flink.sinks import SinkPlan, compare_columns, plan_sink, table_exists
-from orchestration.flink.submit import JobResult, run_job
-from orchestration.flink.tables import TableDirectory
+from orchestration.flink.client import failures
+from orchestration.flink.client.gateway import GatewayClient
+from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.jobs.submit import JobResult, run_job
+from orchestration.flink.reading.results import QUERY_DEFAULTS
+from orchestration.flink.sessions.session import Session, open_session
+from orchestration.flink.tables.connectors import CONNECTORS
+from orchestration.flink.tables.directory import TableDirectory
+from orchestration.flink.tables.profiles import Profiles, load_profiles
+from orchestration.flink.tables.schema import QuerySchema, describe_query
+from orchestration.flink.tables.sink_request import SinkRequest
+from orchestration.flink.tables.sinks import SinkPlan, compare_columns, plan_sink, table_exists
 from orchestration.settings import Settings
 from tests.integration.sql.postgres import PASSWORD, USER, Postgres, running_postgres
 

@@ -10,17 +10,18 @@ from decimal import Decimal
 import pytest
 
 from orchestration.errors import InputError, SqlRefusedError, StatementError
-from orchestration.flink.columns import sink_columns
+from orchestration.flink.client.gateway import GatewayClient
 from orchestration.flink.engine import SqlEngine, open_engine
-from orchestration.flink.gateway import GatewayClient
-from orchestration.flink.kinds import StatementKind
-from orchestration.flink.results import Limits
-from orchestration.flink.schema import describe_query
-from orchestration.flink.script import Statement, locate_error, split_script
-from orchestration.flink.session import Mode, Session, open_session
-from orchestration.flink.tokens import significant, tokenize
-from orchestration.flink.validate import check_deep, check_sql
-from orchestration.flink.windows import require_time_attribute, window_query
+from orchestration.flink.reading.results import Limits
+from orchestration.flink.sessions.session import Session, open_session
+from orchestration.flink.tables.columns import sink_columns
+from orchestration.flink.tables.schema import describe_query
+from orchestration.flink.text.kinds import StatementKind
+from orchestration.flink.text.mode import Mode
+from orchestration.flink.text.script import Statement, locate_error, split_script
+from orchestration.flink.text.tokens import significant, tokenize
+from orchestration.flink.text.validate import check_deep, check_sql
+from orchestration.flink.text.windows import require_time_attribute, window_query
 from orchestration.settings import Settings
 from orchestration.sql import quote_flink, quote_literal
 

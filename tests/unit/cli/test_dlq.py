@@ -14,7 +14,7 @@ from orchestration.broker import dead_letters
 from orchestration.broker.letter_list import Selection
 from orchestration.cli import dlq, health
 from orchestration.errors import NotFoundError
-from orchestration.flink.health import Level
+from orchestration.flink.monitoring.health import Level
 from orchestration.generator.replays import Replayed
 from orchestration.lakehouse import replay as replaying
 from orchestration.lakehouse.refit import Refit

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from orchestration.cli import jobs
 from orchestration.errors import InputError
-from orchestration.flink import rest as rest_module
-from orchestration.flink.models import JobOverview
+from orchestration.flink.client import rest as rest_module
+from orchestration.flink.client.models import JobOverview
 
 RUNNER = CliRunner()
 A, B, C = "aa11" + "0" * 28, "aa22" + "0" * 28, "bb00" + "0" * 28

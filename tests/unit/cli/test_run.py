@@ -120,7 +120,7 @@ def test_a_failed_run_keeps_its_message_and_exit_code(fake: Fake) -> None:
     [("UnreachableError", 5), ("BusyError", 7), ("OutcomeUnknownError", 5), ("ValueError", 1), ("", 1)],
 )
 def test_the_exit_code_is_that_of_the_steps_error(cause: str, code: int) -> None:
-    import orchestration.flink.failures  # noqa: F401 - defines further classes of errors
+    import orchestration.flink.client.failures  # noqa: F401 - defines further classes of errors
 
     assert RunFailedError("x", cause=cause).exit_code == code
 

@@ -18,8 +18,8 @@ from orchestration.defs.checks import (
     judge_landing,
     judge_silver,
 )
-from orchestration.flink.rest import FlinkRest
-from orchestration.flink.submit import JobResult
+from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.jobs.submit import JobResult
 from orchestration.generator.results import LandingResult
 from orchestration.lakehouse.counts import Counts
 from orchestration.lakehouse.facts import KeyCounts, NullCounts, time_columns
@@ -69,9 +69,7 @@ def test_every_row_is_an_event_or_a_dead_letter(results: list[LandingResult], pa
     [
         pytest.param([file(rows=20, events=14, dead_lettered=6)], False, id="above the budget"),
         pytest.param([file(rows=20, events=14, dead_lettered=6, status="already_landed")], True, id="judged before"),
-        pytest.param(
-            [file(), file(status="resumed", dead_lettered=5, events=5)], False, id="resumed counts whole"
-        ),
+        pytest.param([file(), file(status="resumed", dead_lettered=5, events=5)], False, id="resumed counts whole"),
     ],
 )
 def test_a_landing_answers_for_the_dead_letters_of_its_own_files(results: list[LandingResult], passed: bool) -> None:
@@ -175,7 +173,7 @@ def test_restarts_are_read_from_the_history_of_exceptions(
 ) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(status, json=body))
     monkeypatch.setattr(
-        "orchestration.flink.rest.FlinkRest", lambda url, **_: FlinkRest("http://flink", transport=transport)
+        "orchestration.flink.client.rest.FlinkRest", lambda url, **_: FlinkRest("http://flink", transport=transport)
     )
     job = JobResult("a" * 32, "j", "FINISHED", None, 1.0, False, (), "http://flink/")
     assert count_restarts(Settings(), [job]) == restarts
@@ -185,5 +183,5 @@ def test_without_a_job_flink_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> No
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("asked")
 
-    monkeypatch.setattr("orchestration.flink.rest.FlinkRest", refuse)
+    monkeypatch.setattr("orchestration.flink.client.rest.FlinkRest", refuse)
     assert count_restarts(Settings(), []) == 0

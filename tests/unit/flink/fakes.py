@@ -9,10 +9,10 @@ from urllib.parse import unquote
 
 import httpx
 
-from orchestration.flink.gateway import GatewayClient
-from orchestration.flink.jobs import Patience
-from orchestration.flink.rest import FlinkRest
-from orchestration.flink.results import Timing
+from orchestration.flink.client.gateway import GatewayClient
+from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.jobs.wait import Patience
+from orchestration.flink.reading.results import Timing
 
 GATEWAY_URL, REST_URL = "http://gateway:8083", "http://jobmanager:8081"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from orchestration.flink.gateway import GatewayClient
+from orchestration.flink.client.gateway import GatewayClient
 from tests.unit.flink.fakes import EOS, GATEWAY_URL, REST_URL, page, server_error
 
 GATEWAY_ERROR = "org.apache.flink.table.gateway.api.utils.SqlGatewayException: "

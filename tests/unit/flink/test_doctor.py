@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from orchestration.flink.connection import RetryPolicy
+from orchestration.flink.client.connection import RetryPolicy
 from orchestration.flink.diagnosis import (
     judge_api,
     judge_clock,
@@ -108,7 +108,7 @@ def test_only_file_addresses_are_paths_of_this_machine(address: str, path: str |
 
 @pytest.fixture
 def no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestration.flink.connection.RetryPolicy", lambda attempts: RetryPolicy(attempts=1))
+    monkeypatch.setattr("orchestration.flink.client.connection.RetryPolicy", lambda attempts: RetryPolicy(attempts=1))
 
 
 @pytest.mark.usefixtures("no_retries")

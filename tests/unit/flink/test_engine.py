@@ -19,11 +19,11 @@ from orchestration.errors import (
     SqlRefusedError,
     UnreachableError,
 )
-from orchestration.flink import probe
+from orchestration.flink.client import probe
 from orchestration.flink.engine import SqlEngine, open_engine
 from orchestration.flink.queries.spec import QuerySpec
-from orchestration.flink.results import QUERY_DEFAULTS, Limits
-from orchestration.flink.session import SessionSpec
+from orchestration.flink.reading.results import QUERY_DEFAULTS, Limits
+from orchestration.flink.sessions.session import SessionSpec
 from orchestration.settings import Settings
 from orchestration.waiting import wait_for
 from tests.unit.flink.fakes import GATEWAY_URL, REST_URL, insert_page, page, server_error

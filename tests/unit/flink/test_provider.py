@@ -9,19 +9,19 @@ import pytest
 
 from orchestration.errors import ConfigError, ConflictError, NotFoundError, SqlRefusedError
 from orchestration.flink import provider
+from orchestration.flink.client.models import JobOverview
 from orchestration.flink.engine import SqlEngine
 from orchestration.flink.fake_engine import Answer, FakeEngine
-from orchestration.flink.health import Reading
-from orchestration.flink.models import JobOverview
+from orchestration.flink.look import look, strays, watch
+from orchestration.flink.monitoring.health import Reading
+from orchestration.flink.monitoring.rounds import Memory
 from orchestration.flink.provider import FlinkBacked, open_stream_engine
-from orchestration.flink.queries.look import look, strays, watch
 from orchestration.flink.queries.names import parse_job_name
 from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.states import QueryState
-from orchestration.flink.results import Change, Column, Limits
-from orchestration.flink.rounds import Memory
+from orchestration.flink.reading.results import Change, Column, Limits
 from orchestration.settings import Settings
-from tests.unit.flink.test_health import NOW
+from tests.unit.flink.monitoring.test_health import NOW
 
 SPEC = QuerySpec(name="Orders per minute", query="SELECT a, b FROM orders")
 ROWS = tuple(Change("INSERT", (number,)) for number in range(3))

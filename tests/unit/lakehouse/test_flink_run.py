@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestration.flink.failures import DuplicateJobError
+from orchestration.flink.client.failures import DuplicateJobError
 from orchestration.lakehouse import flink_run
 from orchestration.settings import Settings
 from tests.unit.flink.fakes import FakeFlink

@@ -9,7 +9,7 @@ import pytest
 from orchestration.broker.offsets import LogRange
 from orchestration.contracts import load_contract
 from orchestration.errors import ConfigError
-from orchestration.flink.catalog_sql import create_catalog, create_namespace
+from orchestration.flink.text.catalog_sql import create_catalog, create_namespace
 from orchestration.lakehouse import statements
 from tests.unit.tiny import tiny_contract
 

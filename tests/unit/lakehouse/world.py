@@ -19,7 +19,7 @@ from pyiceberg.exceptions import NoSuchTableError
 from orchestration.broker.dead_letters import BadRecord, DeadLettered
 from orchestration.broker.offsets import LogRange
 from orchestration.errors import JobFailedError
-from orchestration.flink.rest import FlinkRest
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.lakehouse import bronze
 from orchestration.settings import Settings
 from tests.unit.tables import append, bronze_table

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from orchestration.errors import UnreachableError
-from orchestration.flink.health import Health, Level, Reading, Reason
-from orchestration.flink.rounds import Verdict, Watched
+from orchestration.flink.monitoring.health import Health, Level, Reading, Reason
+from orchestration.flink.monitoring.rounds import Verdict, Watched
 from orchestration.lakehouse.freshness import LayerState
 from orchestration.settings import Settings
 from orchestration.validation import health

@@ -9,8 +9,8 @@ import pytest
 
 from orchestration.broker.offsets import LogRange
 from orchestration.dbt_plugin.runner import DbtNode
-from orchestration.flink.health import Level
-from orchestration.flink.models import JobOverview
+from orchestration.flink.client.models import JobOverview
+from orchestration.flink.monitoring.health import Level
 from orchestration.generator.ledger import LedgerEntry
 from orchestration.lakehouse.counts import Counts
 from orchestration.settings import Settings

@@ -27,13 +27,13 @@ from typing import TypeVar
 import pytest
 
 from orchestration.errors import MillraceError
+from orchestration.flink.client.models import TERMINAL
 from orchestration.flink.engine import SqlEngine, open_engine
-from orchestration.flink.jobs import cancel_job
-from orchestration.flink.models import TERMINAL
+from orchestration.flink.jobs.wait import cancel_job
 from orchestration.flink.queries.spec import QuerySpec
-from orchestration.flink.script import StatementKind, split_script
-from orchestration.flink.session import SessionSpec
-from orchestration.flink.validate import Problem, check_deep, check_sql
+from orchestration.flink.sessions.session import SessionSpec
+from orchestration.flink.text.script import StatementKind, split_script
+from orchestration.flink.text.validate import Problem, check_deep, check_sql
 from orchestration.settings import Settings
 from orchestration.waiting import wait_for
 

@@ -58,7 +58,7 @@ class FakeRest:
     """A cluster with free slots."""
 
     def overview(self) -> Any:
-        from orchestration.flink.models import ClusterOverview
+        from orchestration.flink.client.models import ClusterOverview
 
         return ClusterOverview.model_validate({"slots-total": 4, "slots-available": 3})
 

@@ -10,7 +10,7 @@ import pytest
 
 from orchestration.cli.sql.persistent import read_spec
 from orchestration.errors import ConfigError, ConflictError, FlinkError, InputError, JobTimeoutError, NotFoundError
-from orchestration.flink.models import ExceptionEntry
+from orchestration.flink.client.models import ExceptionEntry
 from orchestration.flink.queries.listing import QueryView
 from orchestration.flink.queries.outcome import DeleteResult, DeployResult, SavepointResult, StopResult
 from orchestration.flink.queries.reconcile import Repair

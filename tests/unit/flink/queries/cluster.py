@@ -13,13 +13,13 @@ from typing import Any
 import httpx
 import pytest
 
+from orchestration.flink.client.models import TERMINAL
 from orchestration.flink.engine import SqlEngine, open_engine
-from orchestration.flink.jobs import Patience
-from orchestration.flink.models import TERMINAL
+from orchestration.flink.jobs.submission import FIXED_JOB_ID, JOB_NAME
+from orchestration.flink.jobs.wait import Patience
 from orchestration.flink.queries import start
 from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.watch import watch_start
-from orchestration.flink.submission import FIXED_JOB_ID, JOB_NAME
 from orchestration.settings import load_settings
 from tests.unit.flink.fakes import GATEWAY_URL, REST_URL, FakeClock, insert_page, page, server_error
 from tests.unit.flink.many_sessions import FakeSession, ManySessions

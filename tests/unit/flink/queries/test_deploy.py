@@ -16,9 +16,9 @@ from orchestration.errors import (
     StatementError,
 )
 from orchestration.flink.engine import SqlEngine
+from orchestration.flink.jobs.submission import FIXED_JOB_ID, JOB_NAME
 from orchestration.flink.queries.names import fixed_job_id
 from orchestration.flink.queries.states import Desired, QueryState
-from orchestration.flink.submission import FIXED_JOB_ID, JOB_NAME
 from tests.unit.flink.queries.cluster import RESTORE, SOURCE, VALIDATION, Cluster, engine_on, spec, without_waiting
 
 

@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from orchestration.errors import NotFoundError
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.queries.listing import list_queries, query_status
 from orchestration.flink.queries.registry import Registry
 from orchestration.flink.queries.states import QueryState
-from orchestration.flink.rest import FlinkRest
 from tests.unit.flink.fakes import FakeFlink
 from tests.unit.flink.queries.records import ID, JOB, JOB_NAME, record
 

@@ -11,13 +11,13 @@ import httpx
 import pytest
 
 from orchestration.errors import ConflictError, FlinkError
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.queries import lifecycle
 from orchestration.flink.queries.names import fixed_job_id
 from orchestration.flink.queries.reconcile import reconcile, recover
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.registry import Registry
 from orchestration.flink.queries.states import Desired, QueryState
-from orchestration.flink.rest import FlinkRest
 from tests.unit.flink.fakes import FakeFlink, server_error
 from tests.unit.flink.queries.records import ID, JOB, JOB_NAME, record, spec
 

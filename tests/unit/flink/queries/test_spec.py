@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from orchestration.errors import ConfigError
-from orchestration.flink.queries.spec import FROM_STORE, QuerySpec
+from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.spec_files import parse_spec
+from orchestration.flink.tables.stored_options import FROM_STORE
 from orchestration.redaction import remember_secrets
 
 MINIMAL: dict[str, Any] = {"name": "orders", "query": "SELECT 1 AS a"}

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from orchestration.errors import ConfigError
-from orchestration.flink.kinds import StatementKind, classify
 from orchestration.flink.queries.spec_files import load_spec, load_specs, split_front_matter
-from orchestration.flink.script import split_script
+from orchestration.flink.text.kinds import StatementKind, classify
+from orchestration.flink.text.script import split_script
 
 SQL = """-- ---
 -- name: Orders per minute

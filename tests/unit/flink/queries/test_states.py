@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from orchestration.errors import FlinkError
-from orchestration.flink.models import LIVE as LIVE_JOB
-from orchestration.flink.models import TERMINAL, JobOverview
+from orchestration.flink.client.models import LIVE as LIVE_JOB
+from orchestration.flink.client.models import TERMINAL, JobOverview
 from orchestration.flink.queries.states import (
     BUSY,
     LIVE,

@@ -13,7 +13,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from orchestration.flink.queries import topics
 from orchestration.flink.queries.outcome import Steps
-from orchestration.flink.sinks import SinkPlan
+from orchestration.flink.tables.sinks import SinkPlan
 from orchestration.settings import Settings, load_settings
 
 DDL = (

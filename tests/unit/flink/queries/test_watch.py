@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from orchestration.errors import JobFailedError, JobTimeoutError
-from orchestration.flink.jobs import Patience
+from orchestration.flink.jobs.wait import Patience
 from orchestration.flink.queries.watch import Look, Quiet, StartRules, judge, watch_start
 from orchestration.waiting import Backoff
 from tests.unit.flink.fakes import FakeFlink

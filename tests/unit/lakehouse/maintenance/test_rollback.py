@@ -16,7 +16,7 @@ from orchestration.catalog.journal import Journal
 from orchestration.catalog.progress import SilverMark, read_mark, write_mark
 from orchestration.catalog.snapshots import current_id
 from orchestration.errors import ConflictError, NotFoundError
-from orchestration.flink.models import JobOverview
+from orchestration.flink.client.models import JobOverview
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.states import Desired, QueryState
 from orchestration.lakehouse.maintenance import history, rollback

@@ -9,7 +9,7 @@ from pyiceberg.catalog import Catalog
 
 from orchestration.broker.offsets import LogRange
 from orchestration.catalog.progress import BronzeMark, read_mark
-from orchestration.flink.rest import FlinkRest
+from orchestration.flink.client.rest import FlinkRest
 from orchestration.lakehouse import bronze
 from tests.unit.lakehouse.world import KilledError, World, enter
 from tests.unit.tables import append_offsets, bronze_table

@@ -8,7 +8,7 @@ import pytest
 
 from orchestration.contracts.models import Stream
 from orchestration.flink.queries.inserts import parse_inserts
-from orchestration.flink.validate import check_properties, require_valid
+from orchestration.flink.text.validate import check_properties, require_valid
 from orchestration.lakehouse.streams.definition import stream_spec
 from orchestration.settings import Settings
 from tests.unit.tiny import tiny_contract

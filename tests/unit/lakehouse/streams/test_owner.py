@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestration.errors import ConflictError
-from orchestration.flink.models import JobOverview
+from orchestration.flink.client.models import JobOverview
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.states import Desired, QueryState
 from orchestration.lakehouse.streams.owner import StreamPresence

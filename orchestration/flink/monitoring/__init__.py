@@ -1,0 +1,1 @@
+"""How jobs and the engine do: health, metrics, alerts, log."""

@@ -1,0 +1,1 @@
+"""Results: pages, typed rows, streams with limits, encodings."""

@@ -1,1 +1,0 @@
-"""The lexical rules V01 to V17 that SQL is checked by before anything is sent (orchestration.flink.validate)."""

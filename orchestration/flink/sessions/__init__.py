@@ -1,0 +1,1 @@
+"""Gateway sessions: opening, replay of what was declared, heartbeat, pool."""

@@ -1,0 +1,1 @@
+"""What statements read and write: schemas, keys, connectors, sinks, tables by name."""
