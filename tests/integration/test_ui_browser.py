@@ -122,7 +122,7 @@ def page(browser_path: str, ui: str) -> Iterator[Page]:
     """A page of the interface; whatever asks for attention on a first visit is put aside."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=list(FLAGS))
-        page = browser.new_page(viewport={"width": 2700, "height": 1400}, base_url=ui)
+        page = browser.new_page(viewport={"width": 4800, "height": 3600}, base_url=ui)
         page.set_default_timeout(LOOK_TIMEOUT_MS)
         expect.set_options(timeout=LOOK_TIMEOUT_MS)
         skip = page.get_by_role("button", name="Skip", exact=True)

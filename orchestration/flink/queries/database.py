@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
 
 from orchestration.errors import BusyError, ConfigError, UnreachableError
+from orchestration.waiting import WaitTimeoutError, wait_for
 
 _BUSY_S = 30.0
 _MIGRATION_LOCK = 7_120_114
@@ -222,12 +224,30 @@ class Database:
             ) from error
 
 
+def _use_wal(cursor: sqlite3.Cursor) -> None:
+    """Make the file a write-ahead log's. Of two that open a new file at once SQLite refuses one without waiting."""
+
+    def look() -> tuple[bool | None, object]:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            return None, error
+        return True, "wal"
+
+    try:
+        wait_for(look, what="the registry's file", timeout_s=_BUSY_S)
+    except WaitTimeoutError as error:
+        raise sqlite3.OperationalError("database is locked") from error
+
+
 def _set_up_sqlite(connection: Any, _: object) -> None:
     # The driver must not begin transactions by itself: it would take the write lock too late (see _begin_sqlite).
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_S * 1000:.0f}")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    _use_wal(cursor)
     cursor.close()
 
 

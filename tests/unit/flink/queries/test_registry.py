@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -45,6 +46,18 @@ def test_the_file_is_private_and_in_wal_mode(open_registry: OpenRegistry, path: 
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
+
+
+def test_a_file_that_another_process_is_just_making_is_waited_for(open_registry: OpenRegistry, path: Path) -> None:
+    """SQLite itself refuses at once to change the journal of a file whose first writer is at work."""
+    path.parent.mkdir(parents=True)
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+    timer.start()
+    insert(open_registry())
+    timer.join()
+    other.close()
 
 
 def test_a_registry_of_a_newer_version_is_left_alone(open_registry: OpenRegistry, path: Path) -> None:
