@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import httpx
 from pydantic import Field
@@ -19,19 +19,24 @@ from orchestration.flink.client.failures import JobNotFoundError, root_cause
 from orchestration.flink.client.http import Answer, JsonHttp
 from orchestration.flink.client.models import (
     TERMINAL,
+    CheckpointOutcome,
     Checkpoints,
     CheckpointTrigger,
     ClusterOverview,
+    FailureCause,
     JobDetail,
     JobExceptions,
     JobOverview,
+    SavepointOutcome,
     SavepointTrigger,
     TaskManagerInfo,
     Wire,
 )
 from orchestration.waiting import Backoff, WaitTimeoutError, wait_for
 
-_SAVEPOINT_POLL = Backoff(first_s=0.2, most_s=2.0)
+T = TypeVar("T")
+
+_OUTCOME_POLL = Backoff(first_s=0.2, most_s=2.0)
 
 
 class _Jobs(Wire):
@@ -233,26 +238,12 @@ class FlinkRest:
         body = {"checkpointType": "CONFIGURED"}
         request = self._job_call("POST", job_id, "/checkpoints", json_body=body).parse(_Trigger).request_id
 
-        def look() -> tuple[CheckpointTrigger | None, object]:
+        def ask() -> tuple[str, int | None, FailureCause | None]:
             trigger = self._job_call("GET", job_id, f"/checkpoints/{request}").parse(CheckpointTrigger)
-            return (trigger if trigger.status.id == "COMPLETED" else None), trigger.status.id
+            outcome = trigger.operation or CheckpointOutcome()
+            return trigger.status.id, outcome.checkpoint_id, outcome.failure
 
-        what = f"a checkpoint of Flink job {job_id}"
-        try:
-            outcome = wait_for(
-                look, what=what, timeout_s=timeout_s, backoff=_SAVEPOINT_POLL, sleep=self._sleep, clock=self._clock
-            ).operation
-        except WaitTimeoutError as error:
-            raise JobTimeoutError(str(error), hint=self.job_url(job_id), context={"job_id": job_id}) from error
-        if outcome is not None and outcome.checkpoint_id is not None:
-            return outcome.checkpoint_id
-        failure = outcome.failure if outcome else None
-        reason = root_cause(failure.stacktrace or failure.exception_class) if failure else "Flink gave no reason"
-        raise FlinkError(
-            f"no checkpoint of Flink job {job_id}: {reason}",
-            hint=f"the job is {self._state_text(job_id)}",
-            context={"job_id": job_id, "code": "job_failed"},
-        )
+        return self._await_outcome("checkpoint", job_id, ask, timeout_s, failed="job_failed", late={})
 
     def _savepoint(
         self,
@@ -269,26 +260,51 @@ class FlinkRest:
         answer = self._job_call("POST", job_id, f"/{path}", json_body=body, is_idempotent=is_repeatable)
         request = answer.parse(_Trigger).request_id
 
-        def look() -> tuple[SavepointTrigger | None, object]:
+        def ask() -> tuple[str, str | None, FailureCause | None]:
             trigger = self.savepoint_status(job_id, request)
-            return (trigger if trigger.status.id == "COMPLETED" else None), trigger.status.id
+            outcome = trigger.operation or SavepointOutcome()
+            return trigger.status.id, outcome.location or None, outcome.failure
 
-        what = f"a savepoint of Flink job {job_id}"
+        late = {"code": "savepoint_timeout"}
+        return self._await_outcome("savepoint", job_id, ask, timeout_s, failed="savepoint_failed", late=late)
+
+    def _await_outcome(
+        self,
+        kind: str,
+        job_id: str,
+        ask: Callable[[], tuple[str, T | None, FailureCause | None]],
+        timeout_s: float,
+        *,
+        failed: str,
+        late: Mapping[str, str],
+    ) -> T:
+        """Poll an asynchronous operation and return its result.
+
+        Args:
+            ask: returns status, result and the reason why there is none.
+            failed: code of the error when it failed.
+            late: context of the error when it was not done in time.
+        """
+
+        def look() -> tuple[tuple[T | None, FailureCause | None] | None, object]:
+            status, result, failure = ask()
+            return ((result, failure) if status == "COMPLETED" else None), status
+
+        what = f"a {kind} of Flink job {job_id}"
         try:
-            outcome = wait_for(
-                look, what=what, timeout_s=timeout_s, backoff=_SAVEPOINT_POLL, sleep=self._sleep, clock=self._clock
-            ).operation
+            result, failure = wait_for(
+                look, what=what, timeout_s=timeout_s, backoff=_OUTCOME_POLL, sleep=self._sleep, clock=self._clock
+            )
         except WaitTimeoutError as error:
-            context = {"job_id": job_id, "code": "savepoint_timeout"}
+            context = {"job_id": job_id, **late}
             raise JobTimeoutError(str(error), hint=self.job_url(job_id), context=context) from error
-        if outcome is not None and outcome.location:
-            return outcome.location
-        failure = outcome.failure if outcome else None
+        if result is not None:
+            return result
         reason = root_cause(failure.stacktrace or failure.exception_class) if failure else "Flink gave no reason"
         raise FlinkError(
-            f"no savepoint of Flink job {job_id}: {reason}",
+            f"no {kind} of Flink job {job_id}: {reason}",
             hint=f"the job is {self._state_text(job_id)}",
-            context={"job_id": job_id, "code": "savepoint_failed"},
+            context={"job_id": job_id, "code": failed},
         )
 
     def _state_text(self, job_id: str) -> str:
