@@ -243,7 +243,7 @@ class FlinkRest:
             outcome = trigger.operation or CheckpointOutcome()
             return trigger.status.id, outcome.checkpoint_id, outcome.failure
 
-        return self._await_outcome("checkpoint", job_id, ask, timeout_s, failed="job_failed", late={})
+        return self._await_outcome("checkpoint", job_id, ask, timeout_s, failed={"code": "job_failed"}, late={})
 
     def _savepoint(
         self,
@@ -265,8 +265,8 @@ class FlinkRest:
             outcome = trigger.operation or SavepointOutcome()
             return trigger.status.id, outcome.location or None, outcome.failure
 
-        late = {"code": "savepoint_timeout"}
-        return self._await_outcome("savepoint", job_id, ask, timeout_s, failed="savepoint_failed", late=late)
+        failed, late = {"code": "savepoint_failed"}, {"code": "savepoint_timeout"}
+        return self._await_outcome("savepoint", job_id, ask, timeout_s, failed=failed, late=late)
 
     def _await_outcome(
         self,
@@ -275,15 +275,14 @@ class FlinkRest:
         ask: Callable[[], tuple[str, T | None, FailureCause | None]],
         timeout_s: float,
         *,
-        failed: str,
+        failed: Mapping[str, str],
         late: Mapping[str, str],
     ) -> T:
         """Poll an asynchronous operation and return its result.
 
         Args:
             ask: returns status, result and the reason why there is none.
-            failed: code of the error when it failed.
-            late: context of the error when it was not done in time.
+            failed, late: context of the error when it failed, and when it was not done in time.
         """
 
         def look() -> tuple[tuple[T | None, FailureCause | None] | None, object]:
@@ -304,7 +303,7 @@ class FlinkRest:
         raise FlinkError(
             f"no {kind} of Flink job {job_id}: {reason}",
             hint=f"the job is {self._state_text(job_id)}",
-            context={"job_id": job_id, "code": failed},
+            context={"job_id": job_id, **failed},
         )
 
     def _state_text(self, job_id: str) -> str:
