@@ -29,7 +29,7 @@ def right_aligned(columns: Iterable[Column]) -> list[str]:
 
 def as_cells(values: Iterable[object]) -> list[str]:
     """Return a row as the text of a table's cells."""
-    from orchestration.flink.reading.encodings import to_json
+    from orchestration.exact_json import to_json
 
     return [cell(to_json(value)) for value in values]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime, time
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestration.cli.sql.options import Output
 from orchestration.cli.terminal import print_json, say, show, table
+from orchestration.exact_json import json_text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -44,7 +44,7 @@ def write_records(
             print_json(rows if document is None else document)
         case Output.NDJSON:
             for row in rows:
-                show(json_line(row))
+                show(json_text(row))
         case Output.CSV:
             show(csv_line(columns))
             for row in rows:
@@ -63,7 +63,7 @@ def write_result(output: Output, record: Mapping[str, object], show_text: Callab
         case Output.JSON:
             print_json(record)
         case Output.NDJSON:
-            show(json_line(record))
+            show(json_text(record))
         case Output.CSV:
             show(csv_line(list(record)))
             show(csv_line(list(record.values())))
@@ -86,28 +86,6 @@ def _plain(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
         return as_record(value)
     return value
-
-
-def json_line(value: object) -> str:
-    """Return a value as JSON on one line; decimals are numbers with all their digits."""
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except TypeError:
-        return _exact_line(value)
-
-
-def _exact_line(value: object) -> str:
-    """As `json_line`: Python's encoder would pass a decimal through a float."""
-    match value:
-        case Decimal():
-            return format(value, "f")
-        case dict():
-            items = (f"{json.dumps(str(key), ensure_ascii=False)}: {json_line(item)}" for key, item in value.items())
-            return f"{{{', '.join(items)}}}"
-        case list() | tuple():
-            return f"[{', '.join(map(json_line, value))}]"
-        case _:
-            return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def csv_line(values: Iterable[object]) -> str:
@@ -136,6 +114,6 @@ def cell(value: object, *, null: str = NULL) -> str:
         case Decimal():
             return format(value, "f")
         case list() | tuple() | dict():
-            return json_line(value)
+            return json_text(value)
         case _:
             return str(value)

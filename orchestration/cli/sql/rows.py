@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from orchestration.cli.sql.live import LiveTable, as_cells, right_aligned
 from orchestration.cli.sql.options import Encoding, Output
-from orchestration.cli.sql.output import csv_line, json_line
+from orchestration.cli.sql.output import csv_line
 from orchestration.cli.terminal import duration, number, say, show, table
+from orchestration.exact_json import json_text
 
 if TYPE_CHECKING:
     from orchestration.flink.reading.encodings import Encoder
@@ -79,7 +80,7 @@ def _write_records(stream: RowStream, output: Output, encoding: Encoding) -> int
     if output is not Output.TABLE:
         is_csv = output is Output.CSV
         return _feed(
-            stream, encoder, _csv_writer(columns, encoding) if is_csv else lambda record: show(json_line(record))
+            stream, encoder, _csv_writer(columns, encoding) if is_csv else lambda record: show(json_text(record))
         )
     rows = list[list[str]]()
     _feed(stream, encoder, lambda record: rows.append(as_cells(_values(record))))
@@ -111,8 +112,8 @@ def _values(record: Any) -> list[object]:
 
 def query_document(facts: dict[str, object]) -> str:
     """Return the one JSON document of a query: a row a line, so that people can read it too."""
-    head = ",\n  ".join(f'"{key}": {json_line(value)}' for key, value in facts.items() if key != "rows")
-    rows = ",\n    ".join(map(json_line, cast("list[object]", facts["rows"])))
+    head = ",\n  ".join(f'"{key}": {json_text(value)}' for key, value in facts.items() if key != "rows")
+    rows = ",\n    ".join(map(json_text, cast("list[object]", facts["rows"])))
     return f'{{\n  {head},\n  "rows": [' + (f"\n    {rows}\n  " if rows else "") + "]\n}"
 
 

@@ -23,9 +23,9 @@ from orchestration.cli.sql.options import (
     for_rows,
     read_file,
 )
-from orchestration.cli.sql.output import json_line
 from orchestration.cli.sql.query import INTERRUPTED
 from orchestration.cli.terminal import say, show
+from orchestration.exact_json import json_text
 
 if TYPE_CHECKING:
     from orchestration.cli.sql.options import Encoding
@@ -77,7 +77,7 @@ def run_file(
             if interrupts.was_interrupted:
                 break
     if form is Output.JSON:
-        show('{"statements": [\n  ' + ",\n  ".join(map(json_line, done)) + "\n]}")
+        show('{"statements": [\n  ' + ",\n  ".join(map(json_text, done)) + "\n]}")
     if interrupts.was_interrupted:
         raise typer.Exit(INTERRUPTED)
 

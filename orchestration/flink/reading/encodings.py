@@ -12,16 +12,13 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
-import math
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, get_args
 
 import orjson
 
+from orchestration.exact_json import Json, to_json
 from orchestration.flink.reading.async_results import AsyncRowStream
 from orchestration.flink.reading.results import End, RowStream
 from orchestration.flink.reading.rows import Change, Column, Row
@@ -29,14 +26,10 @@ from orchestration.flink.reading.rows import Change, Column, Row
 Encoding = Literal["array", "object", "changelog", "fold"]
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
-Json: TypeAlias = "bool | int | float | str | Decimal | list[Json] | dict[str, Json] | None"
-"""What `json_text` writes. Decimal is in it, because a JSON number can hold it and a float cannot."""
-
 OnWarning = Callable[[str], object]
 
 _OPS = {"INSERT": "+I", "UPDATE_BEFORE": "-U", "UPDATE_AFTER": "+U", "DELETE": "-D"}
 _TAKES_BACK = frozenset({"UPDATE_BEFORE", "DELETE"})
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Encoder:
@@ -165,46 +158,3 @@ def unique_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
         candidates = (f"{name}_{number}" if number > 1 else name for number in itertools.count(1))
         unique.append(next(candidate for candidate in candidates if candidate not in unique))
     return unique[given:]
-
-
-def to_json(value: object) -> Json:
-    """Return a value of a row, or a whole row, as JSON.
-
-    Decimals stay Decimal; times are ISO text, with `Z` for an instant; an interval is its milliseconds; bytes are
-    base64; NaN and Infinity are text; keys of a map are text.
-    """
-    match value:
-        case None | bool() | int() | str() | Decimal():
-            return value
-        case float():
-            return value if math.isfinite(value) else {"inf": "Infinity", "-inf": "-Infinity"}.get(str(value), "NaN")
-        case bytes():
-            return base64.b64encode(value).decode()
-        case datetime():
-            return value.isoformat().removesuffix("+00:00") + ("Z" if value.tzinfo else "")
-        case date() | time():
-            return value.isoformat()
-        case timedelta():
-            return value // _MILLISECOND
-        case list() | tuple():
-            return [to_json(item) for item in value]
-        case dict():
-            return {_key(key): to_json(item) for key, item in value.items()}
-        case _:
-            return str(value)
-
-
-def json_text(record: object) -> str:
-    """Return a record as one line of JSON; decimals are exact numbers with all their digits."""
-    return orjson.dumps(record, default=_exact_number, option=orjson.OPT_NON_STR_KEYS).decode()
-
-
-def _exact_number(value: object) -> orjson.Fragment:
-    if isinstance(value, Decimal):
-        return orjson.Fragment(format(value, "f").encode())
-    raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def _key(key: object) -> str:
-    encoded = to_json(key)
-    return encoded if isinstance(encoded, str) else json_text(encoded)

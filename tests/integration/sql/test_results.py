@@ -15,12 +15,13 @@ from typing import Literal
 import pytest
 
 from orchestration.errors import FlinkError, JobFailedError, StatementError
+from orchestration.exact_json import json_text
 from orchestration.flink.client.gateway import GatewayClient
 from orchestration.flink.client.models import ResultPage
 from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.engine import SqlEngine
 from orchestration.flink.reading.async_results import AsyncRowStream
-from orchestration.flink.reading.encodings import Encoding, encode, json_text
+from orchestration.flink.reading.encodings import Encoding, encode
 from orchestration.flink.reading.feed import NO_LIMITS
 from orchestration.flink.reading.results import QUERY_DEFAULTS, Change, Column, Limits, RowStream
 from orchestration.flink.sessions.session import Session, open_session

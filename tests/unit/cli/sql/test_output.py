@@ -12,31 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration.cli.sql.options import Output, choose_output, read_properties
-from orchestration.cli.sql.output import cell, csv_line, json_line, write_records
+from orchestration.cli.sql.output import cell, csv_line, write_records
 from orchestration.errors import InputError
 
 RECORDS = [{"name": "a", "rows": 3, "tags": ["x", "y"]}, {"name": "b, c", "rows": None, "tags": []}]
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        pytest.param([1, "x"], '[1, "x"]', id="the form of the specification"),
-        pytest.param(["customer_123", Decimal("150.50")], '["customer_123", 150.50]', id="decimal keeps its zeros"),
-        pytest.param([Decimal("1E+3")], "[1000]", id="no exponent"),
-        pytest.param({"a": {"b": [Decimal("0.10")]}, "é": None}, '{"a": {"b": [0.10]}, "é": null}', id="nested"),
-        pytest.param([True, 1.5, None], "[true, 1.5, null]", id="plain"),
-    ],
-)
-def test_json_keeps_every_digit(value: object, text: str) -> None:
-    assert json_line(value) == text
-
-
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
-def test_a_line_of_json_is_one_line_that_reads_back(value: object) -> None:
-    line = json_line(value)
-    assert json.loads(line) == value
-    assert "\n" not in line
 
 
 @given(st.lists(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0")), min_size=1))

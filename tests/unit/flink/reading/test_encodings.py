@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
-from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import httpx
@@ -21,8 +19,6 @@ from orchestration.flink.reading.encodings import (
     encode,
     encode_async,
     fold,
-    json_text,
-    to_json,
     unique_names,
 )
 from orchestration.flink.reading.results import Change, Column, End, Result, RowStream
@@ -142,43 +138,6 @@ def test_a_name_that_is_there_already_gets_a_number(names: list[str], expected: 
 def test_a_column_called_op_does_not_hide_the_kind_of_change() -> None:
     encoder = Encoder([Column("op", "STRING", True)], "changelog")
     assert list(encoder.encode(Change("INSERT", ("x",)))) == [{"op": "+I", "op_2": "x"}]
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "null"),
-        (True, "true"),
-        (2**63 - 1, "9223372036854775807"),
-        (Decimal("150.50"), "150.50"),
-        (Decimal("12345678901234567890.123456789012345678"), "12345678901234567890.123456789012345678"),
-        (Decimal("1E+3"), "1000"),
-        (0.1, "0.1"),
-        (float("nan"), '"NaN"'),
-        (float("inf"), '"Infinity"'),
-        (float("-inf"), '"-Infinity"'),
-        ("é\n", '"é\\n"'),
-        (b"\x01\x02\x03", '"AQID"'),
-        (date(2024, 1, 2), '"2024-01-02"'),
-        (time(3, 4, 5), '"03:04:05"'),
-        (datetime(2024, 1, 2, 3, 4, 5, 678000), '"2024-01-02T03:04:05.678000"'),
-        (datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC), '"2024-01-02T03:04:05Z"'),
-        (timedelta(days=1, milliseconds=5), "86400005"),
-        (timedelta(milliseconds=-5), "-5"),
-        ([1, [Decimal("1.10")]], "[1,[1.10]]"),
-        ({"a": {"b": b"\x01"}}, '{"a":{"b":"AQ=="}}'),
-        ({1: "x", date(2024, 1, 2): "y"}, '{"1":"x","2024-01-02":"y"}'),
-        (("customer_123", Decimal("150.50")), '["customer_123",150.50]'),
-    ],
-    ids=repr,
-)
-def test_values_become_json_without_loss(value: object, text: str) -> None:
-    assert json_text(to_json(value)) == text
-
-
-@given(st.decimals(allow_nan=False, allow_infinity=False, places=18))
-def test_a_decimal_is_read_back_as_it_was(value: Decimal) -> None:
-    assert json.loads(json_text(to_json(value)), parse_float=Decimal, parse_int=Decimal) == value
 
 
 def opened(flink: FakeFlink) -> RowStream:
