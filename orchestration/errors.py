@@ -3,6 +3,7 @@
     MillraceError
     ├── ConfigError            a setting, profile, contract or template is wrong; nothing was started
     │   ├── ContractError      dataset.yml
+    │   ├── SecretReferenceError   a reference to a secret has no value anywhere
     │   └── TemplateError      a flink_sql/ template
     ├── InputError             the data or the arguments given are not what was promised
     │   └── SqlRefusedError    SQL that was refused before anything was sent; carries each problem
@@ -71,6 +72,12 @@ class ConfigError(MillraceError):
 
 class ContractError(ConfigError):
     """A dataset.yml does not hold together."""
+
+
+class SecretReferenceError(ConfigError):
+    """References to secrets that have no value in any place; names each, never a value."""
+
+    default_code = "PLT-SECRET-REF"
 
 
 class TemplateError(ConfigError):

@@ -78,7 +78,9 @@ def load_settings(
     retired = [
         f"{name} in the environment is ignored; {names.RETIRED[name]}" for name in names.RETIRED if name in environ
     ]
-    return settings.from_origin(Origin(sources, active.path.absolute() if active.path else None, (*notes, *retired)))
+    return settings.from_origin(
+        Origin(sources, active.path.absolute() if active.path else None, (*notes, *retired), dict(environ))
+    )
 
 
 def active_profile(repo_root: Path, environ: Mapping[str, str] | None = None) -> Profile:

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from orchestration.errors import ConfigError
 from orchestration.redaction import MASK, is_sensitive_key, redact
+from orchestration.secrets import MOUNT_ROOT, SecretPlaces
 from orchestration.settings import names, problems, rules
 from orchestration.settings.maintenance import MaintenanceSettings
 from orchestration.settings.sql_engine import SqlEngineSettings
@@ -25,11 +26,16 @@ Data = dict[str, Any]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where loaded settings came from: source of each given field, the profile's file, and notes on the files."""
+    """Where loaded settings came from: source of each given field, the profile's file, and notes on the files.
+
+    Attributes:
+        environ: the variables that references to secrets are looked up in.
+    """
 
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
     profile_path: Path | None = None
     notes: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
 def checkout() -> Path:
@@ -69,6 +75,7 @@ class Settings(SqlEngineSettings, MaintenanceSettings):
         default_factory=lambda: Path.home() / ".cache" / "millrace", description="jars; shared by checkouts"
     )
     datasets_dir: Path = Field(default_factory=lambda d: Path(d["repo_root"], "platform", "datasets"))
+    secrets_dir: Path = Field(default=MOUNT_ROOT, description="folder of mounted secrets")
 
     # The four axes
     broker: Literal["kafka", "redpanda"] = Field(default="kafka", description="broker product")
@@ -168,6 +175,11 @@ class Settings(SqlEngineSettings, MaintenanceSettings):
     taskmanager_memory_mb: int = Field(default=3072, ge=1536)
     gateway_heap_mb: int = Field(default=256, ge=128)
 
+    # Gold
+    gold_target: Literal["iceberg", "duckdb"] = Field(
+        default="duckdb", description="marts as Iceberg tables in the catalog, or in a local DuckDB file"
+    )
+
     # Time limits
     stack_timeout_s: Seconds = Field(default=120.0, description="`up`: until everything is ready")
     job_timeout_s: Seconds = 1800.0
@@ -245,7 +257,7 @@ class Settings(SqlEngineSettings, MaintenanceSettings):
             raise ValueError("write a date such as 2024-01-31")
         return value.strip() if isinstance(value, str) else value
 
-    @field_validator("repo_root", "state_dir", "cache_dir", "datasets_dir", "metrics_path")
+    @field_validator("repo_root", "state_dir", "cache_dir", "datasets_dir", "secrets_dir", "metrics_path")
     @classmethod
     def _be_absolute(cls, value: Path, info: ValidationInfo) -> Path:
         if value.parts[:1] == ("~",):
@@ -262,6 +274,11 @@ class Settings(SqlEngineSettings, MaintenanceSettings):
     def stack_env_path(self) -> Path:
         """File in which `up` leaves the endpoints that it chose."""
         return self.instance_dir / "stack.env"
+
+    @property
+    def secret_places(self) -> SecretPlaces:
+        """Where references to secrets are looked up: the environment these settings were loaded from, and the mount."""
+        return SecretPlaces(self._origin.environ, self.secrets_dir)
 
     @property
     def gold_path(self) -> Path:

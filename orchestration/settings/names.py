@@ -16,6 +16,7 @@ _SPECIAL = {
     "state_dir": "MILLRACE_STATE_DIR",
     "cache_dir": "MILLRACE_CACHE",
     "repo_root": "MILLRACE_ROOT",
+    "secrets_dir": "MILLRACE_SECRETS_DIR",
 }
 """Settings whose plain upper-case name would be too common to take from an environment."""
 
