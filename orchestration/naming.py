@@ -5,6 +5,9 @@ from __future__ import annotations
 CATALOG = "lakehouse"
 """Name of the Iceberg catalog in Flink SQL and alias of it in DuckDB."""
 
+GOLD = "gold"
+"""Namespace of the marts in the catalog."""
+
 LEDGER_TABLE = "landing.files"
 """Iceberg table that remembers which files were landed."""
 
