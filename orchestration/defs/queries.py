@@ -27,7 +27,7 @@ from orchestration.naming import CATALOG
 if TYPE_CHECKING:
     from orchestration.flink.provider import StreamEngine
     from orchestration.flink.queries.outcome import DeployResult
-    from orchestration.flink.reading.results import Change, Column
+    from orchestration.flink.reading.rows import Change, Column
 
 GROUP = "queries"
 
@@ -179,7 +179,7 @@ def run_sql(
     Raises:
         MillraceError: the SQL breaks a rule, Flink refused it, or it failed while it ran.
     """
-    from orchestration.flink.reading.results import Limits
+    from orchestration.flink.reading.feed import Limits
 
     preview: list[Change] = []
     with engine.execute(sql, mode=mode, properties=properties, limits=Limits(max_rows=max_rows)) as changes:

@@ -26,8 +26,10 @@ from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.monitoring.logs import configure_logs
 from orchestration.flink.monitoring.metrics import ClusterFigures, EngineMetrics
 from orchestration.flink.operations import QueryOperations
-from orchestration.flink.reading.results import QUERY_DEFAULTS, Limits, RowStream, Timing
+from orchestration.flink.reading.feed import Limits
+from orchestration.flink.reading.pages import Timing
 from orchestration.flink.reading.row_limit import with_row_limit
+from orchestration.flink.reading.stream import QUERY_DEFAULTS, RowStream
 from orchestration.flink.runner import Runner
 from orchestration.flink.script_run import StatementOutcome, run_statements
 from orchestration.flink.sessions.logical import LogicalSession

@@ -15,7 +15,8 @@ from orchestration.flink.queries.outcome import DeleteResult, DeployResult, Stop
 from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.states import LIVE, Desired, QueryState
 from orchestration.flink.reading.feed import EndReason, Limits
-from orchestration.flink.reading.results import Change, Column, End
+from orchestration.flink.reading.rows import Change, Column
+from orchestration.flink.reading.stream import End
 from orchestration.flink.text.validate import check_properties, require_valid
 
 if TYPE_CHECKING:

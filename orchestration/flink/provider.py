@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from orchestration.flink.queries.reconcile import Repair
     from orchestration.flink.queries.registry import Registry
     from orchestration.flink.queries.spec import QuerySpec
-    from orchestration.flink.reading.results import Change, Column, End, Limits
+    from orchestration.flink.reading.feed import Limits
+    from orchestration.flink.reading.rows import Change, Column
+    from orchestration.flink.reading.stream import End
     from orchestration.flink.text.mode import Mode
     from orchestration.settings import Settings
 

@@ -12,7 +12,8 @@ from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.monitoring.logs import log_statement
 from orchestration.flink.monitoring.measured import MeasuredStream
 from orchestration.flink.monitoring.metrics import EngineMetrics
-from orchestration.flink.reading.results import Limits, OnClosed, Result
+from orchestration.flink.reading.feed import Limits, OnClosed
+from orchestration.flink.reading.result import Result
 from orchestration.flink.sessions.logical import LogicalSession
 from orchestration.flink.sessions.pool import SessionPool
 from orchestration.flink.sessions.session import SessionSpec

@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from orchestration.errors import MillraceError
-from orchestration.flink.reading.results import Limits, RowStream
+from orchestration.flink.reading.feed import Limits
+from orchestration.flink.reading.stream import RowStream
 from orchestration.flink.runner import Runner
 from orchestration.flink.sessions.logical import LogicalSession
 from orchestration.flink.text.kinds import StatementKind

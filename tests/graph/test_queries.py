@@ -25,7 +25,7 @@ from orchestration.flink.monitoring.rounds import Memory
 from orchestration.flink.queries.reconcile import Repair
 from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.states import QueryState
-from orchestration.flink.reading.results import Change, Column
+from orchestration.flink.reading.rows import Change, Column
 from orchestration.settings import Settings
 
 SPEC = QuerySpec(

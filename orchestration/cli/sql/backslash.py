@@ -4,13 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from orchestration.cli.terminal import number, say, show
 from orchestration.errors import InputError
+from orchestration.flink.reading.feed import Limits
 
-if TYPE_CHECKING:
-    from orchestration.cli.sql.shell import Shell, ShellState
+
+@dataclass(frozen=True)
+class ShellState:
+    """What the commands change."""
+
+    limits: Limits
+    is_timed: bool = False
+    is_over: bool = False
+
+
+class Shell(Protocol):
+    """What the commands need of the shell."""
+
+    @property
+    def state(self) -> ShellState:
+        """What they changed so far."""
+        ...
+
+    def run_statements(self, text: str) -> None:
+        """Run SQL and show what it gives."""
+        ...
+
+    def table_names(self) -> list[str]:
+        """Return the tables that are made when a statement names them."""
+        ...
 
 
 @dataclass(frozen=True)

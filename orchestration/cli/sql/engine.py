@@ -10,7 +10,7 @@ from orchestration.cli.terminal import stdout_reserved
 
 if TYPE_CHECKING:
     from orchestration.flink.engine import SqlEngine
-    from orchestration.flink.reading.results import Limits
+    from orchestration.flink.reading.feed import Limits
     from orchestration.settings import Settings
 
 
@@ -37,7 +37,7 @@ def operating_engine() -> Iterator[SqlEngine]:
 
 def choose_limits(settings: Settings, max_rows: int | None, fetch_timeout_s: float | None) -> Limits:
     """Return the limits of an interactive query: what was asked for, else the settings; 0 means none."""
-    from orchestration.flink.reading.results import Limits
+    from orchestration.flink.reading.feed import Limits
 
     return Limits(
         max_rows=settings.sql_engine_max_rows if max_rows is None else max_rows,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from orchestration.errors import MillraceError
 
 if TYPE_CHECKING:
-    from orchestration.flink.reading.results import RowStream
+    from orchestration.flink.reading.stream import RowStream
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, `kill`, and a terminal that was closed."""

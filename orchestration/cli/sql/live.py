@@ -14,7 +14,7 @@ from orchestration.cli.terminal import duration, number
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from orchestration.flink.reading.results import Change, Column, Row
+    from orchestration.flink.reading.rows import Change, Column, Row
 
 REDRAWS_PER_S = 5
 _AROUND = 7

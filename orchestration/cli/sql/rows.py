@@ -14,7 +14,8 @@ from orchestration.exact_json import json_text
 
 if TYPE_CHECKING:
     from orchestration.flink.reading.encodings import Encoder
-    from orchestration.flink.reading.results import Column, End, RowStream
+    from orchestration.flink.reading.rows import Column
+    from orchestration.flink.reading.stream import End, RowStream
 
 _SETTLE_S = 10.0
 _REMEDIES = {"max_rows": "; --max-rows 0 gives all", "timeout": "; --fetch-timeout 0 waits for all"}

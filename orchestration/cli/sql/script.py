@@ -85,7 +85,7 @@ def run_file(
 def _tell(outcome: StatementOutcome, form: Output, encoding: Encoding | None, interrupts: Interrupts) -> dict[str, Any]:
     """Show what one statement did, and return it for the document of --json."""
     from orchestration.cli.sql.rows import collect_stream, write_stream
-    from orchestration.flink.reading.results import shorten_sql
+    from orchestration.flink.reading.pages import shorten_sql
 
     what = shorten_sql(outcome.statement)
     facts = {"line": outcome.line, "kind": outcome.kind.value, "statement": what, "job_id": outcome.job_id}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from orchestration.cli.sql import backslash
+from orchestration.cli.sql.backslash import ShellState
 from orchestration.cli.sql.complete import SqlCompleter
 from orchestration.cli.sql.engine import choose_limits, opened_engine
 from orchestration.cli.sql.interrupts import Interrupts
@@ -17,7 +18,7 @@ from orchestration.cli.sql.prompt import LEAVE, open_prompt
 from orchestration.cli.sql.rows import write_stream
 from orchestration.cli.terminal import say
 from orchestration.errors import MillraceError
-from orchestration.flink.reading.results import Limits
+from orchestration.flink.reading.feed import Limits
 from orchestration.flink.text.script import split_script
 from orchestration.flink.text.validate import Permission, require_valid
 
@@ -29,15 +30,6 @@ if TYPE_CHECKING:
 
 HISTORY = "sql_history"
 ALLOWED: frozenset[Permission] = frozenset({"ddl", "dml", "destructive"})
-
-
-@dataclass(frozen=True)
-class ShellState:
-    """What the shell's own commands change."""
-
-    limits: Limits
-    is_timed: bool = False
-    is_over: bool = False
 
 
 class Shell:

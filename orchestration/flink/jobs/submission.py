@@ -16,7 +16,8 @@ from orchestration.flink.client.failures import DuplicateJobError, JobNotFoundEr
 from orchestration.flink.client.models import TERMINAL, JobOverview
 from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.jobs.wait import NORMAL_PATIENCE, Patience, cancel_job
-from orchestration.flink.reading.results import Result, shorten_sql
+from orchestration.flink.reading.pages import shorten_sql
+from orchestration.flink.reading.result import Result
 from orchestration.waiting import WaitTimeoutError, wait_for
 
 FIXED_JOB_ID = "$internal.pipeline.job-id"

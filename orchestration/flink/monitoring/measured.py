@@ -9,8 +9,10 @@ from orchestration.errors import MillraceError
 from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.monitoring.logs import log_statement
 from orchestration.flink.monitoring.metrics import EngineMetrics
-from orchestration.flink.reading.feed import EndReason, Feed
-from orchestration.flink.reading.results import Change, Limits, OnClosed, Result, RowStream
+from orchestration.flink.reading.feed import EndReason, Feed, Limits, OnClosed
+from orchestration.flink.reading.result import Result
+from orchestration.flink.reading.rows import Change
+from orchestration.flink.reading.stream import RowStream
 
 
 class MeasuredStream(RowStream):

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Self
 
-from orchestration.flink.reading.results import End, RowStream
 from orchestration.flink.reading.rows import TO_LIST_ROWS, Change, Column, too_large
+from orchestration.flink.reading.stream import End, RowStream
 
 _ROWS_IN_A_ROW = 256
 """Rows that are there already are handed out without a pause; after so many, other tasks get a turn."""

@@ -20,8 +20,8 @@ import orjson
 
 from orchestration.exact_json import Json, to_json
 from orchestration.flink.reading.async_results import AsyncRowStream
-from orchestration.flink.reading.results import End, RowStream
 from orchestration.flink.reading.rows import Change, Column, Row
+from orchestration.flink.reading.stream import End, RowStream
 
 Encoding = Literal["array", "object", "changelog", "fold"]
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)

@@ -18,7 +18,9 @@ from typing import Self
 from orchestration.errors import FlinkError, MillraceError, SessionLostError, StatementError
 from orchestration.flink.client.failures import OverloadedError
 from orchestration.flink.client.gateway import GatewayClient
-from orchestration.flink.reading.results import NORMAL_TIMING, QUERY_DEFAULTS, Result, Timing, shorten_sql
+from orchestration.flink.reading.pages import NORMAL_TIMING, Timing, shorten_sql
+from orchestration.flink.reading.result import Result
+from orchestration.flink.reading.stream import QUERY_DEFAULTS
 from orchestration.flink.sessions.journal import Entry, Journal
 from orchestration.flink.sessions.pool import DISCARD_S, is_uncertain
 from orchestration.flink.sessions.session import Session, SessionSpec, close_sessions, open_spec

@@ -14,7 +14,8 @@ from weakref import WeakSet
 
 from orchestration.errors import ConfigError, FlinkError, MillraceError, SessionLostError, UnreachableError
 from orchestration.flink.client.gateway import GatewayClient
-from orchestration.flink.reading.results import NORMAL_TIMING, Result, Timing, shorten_sql
+from orchestration.flink.reading.pages import NORMAL_TIMING, Timing, shorten_sql
+from orchestration.flink.reading.result import Result
 from orchestration.flink.sessions.heartbeat import Heartbeat
 from orchestration.flink.sessions.session_spec import SessionSpec, setting_text
 from orchestration.flink.text.durations import parse_duration

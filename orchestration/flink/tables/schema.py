@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from orchestration.errors import SqlRefusedError, StatementError
-from orchestration.flink.reading.results import Result
+from orchestration.flink.reading.result import Result
 from orchestration.flink.tables.plan_keys import read_plan
 from orchestration.flink.text.catalog_sql import quote_path
 from orchestration.sql import quote_flink

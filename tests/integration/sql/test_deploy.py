@@ -16,7 +16,7 @@ from orchestration.flink.engine import SqlEngine
 from orchestration.flink.queries.outcome import DeployResult
 from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.states import QueryState
-from orchestration.flink.reading.results import Limits
+from orchestration.flink.reading.feed import Limits
 from orchestration.waiting import wait_for
 from tests.integration.sql.queries import STEADY_S, cleaned_up, live_jobs, numbers_query, wait_written
 

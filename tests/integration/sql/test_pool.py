@@ -11,7 +11,7 @@ from orchestration.errors import MillraceError
 from orchestration.flink.client.models import TERMINAL
 from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.engine import SqlEngine, open_engine
-from orchestration.flink.reading.results import Change
+from orchestration.flink.reading.rows import Change
 from orchestration.waiting import wait_for
 from tests.integration.sql.gateways import OwnGateway, knows_session
 

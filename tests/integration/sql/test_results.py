@@ -22,8 +22,9 @@ from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.engine import SqlEngine
 from orchestration.flink.reading.async_results import AsyncRowStream
 from orchestration.flink.reading.encodings import Encoding, encode
-from orchestration.flink.reading.feed import NO_LIMITS
-from orchestration.flink.reading.results import QUERY_DEFAULTS, Change, Column, Limits, RowStream
+from orchestration.flink.reading.feed import NO_LIMITS, Limits
+from orchestration.flink.reading.rows import Change, Column
+from orchestration.flink.reading.stream import QUERY_DEFAULTS, RowStream
 from orchestration.flink.sessions.session import Session, open_session
 from orchestration.settings import Settings
 

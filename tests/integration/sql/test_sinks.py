@@ -23,7 +23,7 @@ from orchestration.flink.client import failures
 from orchestration.flink.client.gateway import GatewayClient
 from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.jobs.submit import JobResult, run_job
-from orchestration.flink.reading.results import QUERY_DEFAULTS
+from orchestration.flink.reading.stream import QUERY_DEFAULTS
 from orchestration.flink.sessions.session import Session, open_session
 from orchestration.flink.tables.connectors import CONNECTORS
 from orchestration.flink.tables.directory import TableDirectory

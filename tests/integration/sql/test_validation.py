@@ -12,7 +12,7 @@ import pytest
 from orchestration.errors import InputError, SqlRefusedError, StatementError
 from orchestration.flink.client.gateway import GatewayClient
 from orchestration.flink.engine import SqlEngine, open_engine
-from orchestration.flink.reading.results import Limits
+from orchestration.flink.reading.feed import Limits
 from orchestration.flink.sessions.session import Session, open_session
 from orchestration.flink.tables.columns import sink_columns
 from orchestration.flink.tables.schema import describe_query

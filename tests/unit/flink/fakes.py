@@ -12,7 +12,7 @@ import httpx
 from orchestration.flink.client.gateway import GatewayClient
 from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.jobs.wait import Patience
-from orchestration.flink.reading.results import Timing
+from orchestration.flink.reading.pages import Timing
 
 GATEWAY_URL, REST_URL = "http://gateway:8083", "http://jobmanager:8081"
 

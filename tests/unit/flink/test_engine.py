@@ -22,7 +22,8 @@ from orchestration.errors import (
 from orchestration.flink.client import probe
 from orchestration.flink.engine import SqlEngine, open_engine
 from orchestration.flink.queries.spec import QuerySpec
-from orchestration.flink.reading.results import QUERY_DEFAULTS, Limits
+from orchestration.flink.reading.feed import Limits
+from orchestration.flink.reading.stream import QUERY_DEFAULTS
 from orchestration.flink.sessions.session import SessionSpec
 from orchestration.settings import Settings
 from orchestration.waiting import wait_for

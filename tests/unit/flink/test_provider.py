@@ -19,7 +19,8 @@ from orchestration.flink.provider import FlinkBacked, open_stream_engine
 from orchestration.flink.queries.names import parse_job_name
 from orchestration.flink.queries.spec import QuerySpec
 from orchestration.flink.queries.states import QueryState
-from orchestration.flink.reading.results import Change, Column, Limits
+from orchestration.flink.reading.feed import Limits
+from orchestration.flink.reading.rows import Change, Column
 from orchestration.settings import Settings
 from tests.unit.flink.monitoring.test_health import NOW
 

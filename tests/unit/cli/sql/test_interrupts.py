@@ -11,7 +11,7 @@ import pytest
 
 from orchestration.cli.sql.interrupts import SIGNALS, Interrupts
 from orchestration.errors import FlinkError, StatementError
-from orchestration.flink.reading.results import RowStream
+from orchestration.flink.reading.stream import RowStream
 
 
 class Stream:

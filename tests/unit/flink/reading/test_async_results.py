@@ -14,7 +14,10 @@ import pytest
 from orchestration.errors import FlinkError, JobFailedError, JobTimeoutError
 from orchestration.flink.reading.async_results import AsyncRowStream
 from orchestration.flink.reading.feed import NO_LIMITS, Limits
-from orchestration.flink.reading.results import Change, Column, Result, RowStream, Timing
+from orchestration.flink.reading.pages import Timing
+from orchestration.flink.reading.result import Result
+from orchestration.flink.reading.rows import Change, Column
+from orchestration.flink.reading.stream import RowStream
 from orchestration.waiting import Backoff
 from tests.unit.flink.fakes import EOS, NOT_READY, FakeFlink, page, server_error
 

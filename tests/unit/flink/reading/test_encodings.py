@@ -21,7 +21,9 @@ from orchestration.flink.reading.encodings import (
     fold,
     unique_names,
 )
-from orchestration.flink.reading.results import Change, Column, End, Result, RowStream
+from orchestration.flink.reading.result import Result
+from orchestration.flink.reading.rows import Change, Column
+from orchestration.flink.reading.stream import End, RowStream
 from tests.unit.flink.fakes import EOS, FakeFlink, page, server_error
 
 COLUMNS = (Column("name", "STRING", True), Column("n", "BIGINT", False))

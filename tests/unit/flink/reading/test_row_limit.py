@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestration.flink.reading.results import Limits
+from orchestration.flink.reading.feed import Limits
 from orchestration.flink.reading.row_limit import with_row_limit
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from orchestration.errors import ConfigError, FlinkError, SessionLostError, StatementError
 from orchestration.flink.client.failures import OutcomeUnknownError
-from orchestration.flink.reading.results import QUERY_DEFAULTS
+from orchestration.flink.reading.stream import QUERY_DEFAULTS
 from orchestration.flink.sessions.logical import LogicalSession
 from orchestration.flink.sessions.session import SessionSpec
 from tests.unit.flink.fakes import page, server_error
