@@ -10,21 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import requests
-from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
 from pyiceberg.table.refs import SnapshotRefType
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, RemoveSnapshotsUpdate
 
+from orchestration.catalog.commits import commit_beside_writers
 from orchestration.catalog.files import Manifests, reachable
 from orchestration.catalog.journal import Journal
 from orchestration.catalog.locations import Store, is_below, normalize
 from orchestration.catalog.retention import ExpiryPlan, Needed, RefFacts, Retention, SnapshotFacts, plan_expiry
-from orchestration.errors import CatalogError
-from orchestration.waiting import Backoff, WaitTimeoutError, wait_for
-
-_COMMIT_S = 60.0
+from orchestration.waiting import Backoff
 
 
 @dataclass(frozen=True)
@@ -100,23 +97,13 @@ def expire_table(
         journal: learns the files before the commit. The caller cleans up what an earlier run left in it before.
 
     Raises:
-        CatalogError: the table did not stand still for a minute, or it cannot be known whether the commit arrived.
+        OvertakenError: the table did not stand still for a minute.
+        CatalogError: it cannot be known whether the commit arrived.
     """
     if not collects_garbage(table):
         return Expired("its property gc.enabled is false", kept=len(table.metadata.snapshots))
     attempt = _Attempt(table, retention, needed, journal, now, is_dry_run)
-    try:
-        done = wait_for(attempt.run, what="a commit", timeout_s=_COMMIT_S, backoff=Backoff(0.02, 0.5, jitter=0.5))
-    except WaitTimeoutError as error:
-        raise CatalogError(
-            f"{'.'.join(table.name())}: its branches moved for {_COMMIT_S:g} s, faster than snapshots can be expired",
-            hint="nothing was changed; run it again when fewer writers commit",
-        ) from error
-    except (CommitStateUnknownException, requests.RequestException) as error:
-        raise CatalogError(
-            f"{'.'.join(table.name())}: the catalog did not say whether the snapshots expired: {error}",
-            hint="the table is whole either way; the next run deletes what is left over",
-        ) from error
+    done = commit_beside_writers(table, attempt.run, doing="the expiry", backoff=Backoff(0.02, 0.5, jitter=0.5))
     if not is_dry_run and done.snapshots:
         table.refresh()
         clean_up(table, journal, attempt.manifests)

@@ -12,12 +12,11 @@ from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.expressions import AlwaysFalse, And, BooleanExpression, EqualTo, In, Or
 from pyiceberg.table import Table
 
+from orchestration.catalog.commits import commit_beside_writers
 from orchestration.catalog.snapshots import total_rows
-from orchestration.errors import CatalogError
-from orchestration.waiting import Backoff, WaitTimeoutError, wait_for
+from orchestration.waiting import Backoff
 
 _ISOLATION = "write.delete.isolation-level"
-_COMMIT_S = 60.0
 
 
 def replace_rows(table: Table, keys: Sequence[Mapping[str, Any]], rows: pa.Table) -> int:
@@ -30,7 +29,8 @@ def replace_rows(table: Table, keys: Sequence[Mapping[str, Any]], rows: pa.Table
         keys: column to value, the same two columns in each; values of the first are few (a date, a partition).
 
     Raises:
-        CatalogError: other writers were faster for a minute, or rewrote the same files.
+        OvertakenError: other writers were faster for a minute, or rewrote the same files.
+        CatalogError: it cannot be known whether the commit arrived.
     """
     if not keys and not rows.num_rows:
         return 0
@@ -45,13 +45,7 @@ def replace_rows(table: Table, keys: Sequence[Mapping[str, Any]], rows: pa.Table
         except (CommitFailedException, ValidationException) as error:
             return None, error
 
-    try:
-        return wait_for(attempt, what="a commit", timeout_s=_COMMIT_S, backoff=Backoff(0.1, 1.0, jitter=0.3))
-    except WaitTimeoutError as error:
-        raise CatalogError(
-            f"{'.'.join(table.name())}: other writers were faster for {_COMMIT_S:g} s: {error.last_seen}",
-            hint="run it again; nothing was changed",
-        ) from error
+    return commit_beside_writers(table, attempt, doing="mending", backoff=Backoff(0.1, 1.0, jitter=0.3))
 
 
 def _replace(table: Table, keys: Sequence[Mapping[str, Any]], rows: pa.Table) -> int:

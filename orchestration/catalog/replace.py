@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import requests
-from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.manifest import DataFile, ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRef, SnapshotRefType
@@ -26,16 +25,15 @@ from pyiceberg.table.snapshots import (
 )
 from pyiceberg.table.update import AddSnapshotUpdate, AssertRefSnapshotId, AssertTableUUID, SetSnapshotRefUpdate
 
+from orchestration.catalog.commits import UNKNOWN, OvertakenError, commit_beside_writers
 from orchestration.catalog.files import Head, Manifests, read_head, read_position_deletes
 from orchestration.catalog.journal import Journal
 from orchestration.catalog.locations import Store, normalize
 from orchestration.catalog.manifests import ManifestPlan, write_list, write_manifests
-from orchestration.errors import CatalogError
-from orchestration.waiting import Backoff, WaitTimeoutError, wait_for
+from orchestration.waiting import Backoff
 
 MAINTENANCE = "millrace.maintenance"
 """Key in a snapshot's summary that says which step of ours made it."""
-_COMMIT_S = 60.0
 """How long a commit is tried while writers are faster; an attempt takes as long as theirs do."""
 
 
@@ -102,27 +100,15 @@ class Replacement:
             CatalogError: writers were faster for a minute, or it cannot be known whether the commit arrived.
         """
         try:
-            done, keep = wait_for(
-                self._try, what="a commit", timeout_s=_COMMIT_S, backoff=Backoff(0.05, 1.0, jitter=0.3)
+            done, keep = commit_beside_writers(
+                self._table, self._try, doing="maintenance", backoff=Backoff(0.05, 1.0, jitter=0.3)
             )
-        except WaitTimeoutError as error:
+        except OvertakenError:
+            # After any other error the files stay: the commit may still arrive. The journal has them for the next run.
             self._discard(set())
-            raise CatalogError(
-                f"{self._name}: writers committed faster than maintenance for {_COMMIT_S:g} s; nothing was changed",
-                hint="run it again when fewer of them write",
-            ) from error
-        except (CommitStateUnknownException, requests.RequestException) as error:
-            # The files stay: the commit may still arrive. The journal has them for the next run.
-            raise CatalogError(
-                f"{self._name}: the catalog did not say whether it took the commit: {error}",
-                hint="the table is whole either way; the next run removes what is left over",
-            ) from error
+            raise
         self._discard(keep)
         return done
-
-    @property
-    def _name(self) -> str:
-        return ".".join(self._table.name())
 
     def _try(self) -> tuple[tuple[Replaced, set[str]] | None, object]:
         self._table.refresh()
@@ -143,7 +129,7 @@ class Replacement:
             self._send(head.snapshot, location, plan)
         except CommitFailedException as error:
             return None, error
-        except (CommitStateUnknownException, requests.RequestException):
+        except UNKNOWN:
             self._table.refresh()
             if self._table.snapshot_by_id(self._snapshot_id) is None:
                 raise

@@ -13,7 +13,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.types import LongType
 
-from orchestration.catalog import replace, rewrite
+from orchestration.catalog import commits, rewrite
 from orchestration.catalog.compact import Compacted, compact_table, plan_compaction
 from orchestration.catalog.compaction import SizePolicy
 from orchestration.catalog.expiry import clean_up
@@ -238,7 +238,7 @@ def test_writers_that_never_rest_win(table: Table, journal: Journal, monkeypatch
     def refuse(*_: object) -> None:
         raise CommitFailedException("somebody was faster")
 
-    monkeypatch.setattr(replace, "_COMMIT_S", 0.2)
+    monkeypatch.setattr(commits, "_COMMIT_S", 0.2)
     monkeypatch.setattr(table.catalog, "commit_table", refuse)
     with pytest.raises(CatalogError, match="writers committed faster"):
         compact(table, journal)
