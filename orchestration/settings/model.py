@@ -18,6 +18,7 @@ from orchestration.secrets import MOUNT_ROOT, SecretPlaces
 from orchestration.settings import names, problems, rules
 from orchestration.settings.maintenance import MaintenanceSettings
 from orchestration.settings.sql_engine import SqlEngineSettings
+from orchestration.settings.streams import StreamSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=1)]
@@ -53,7 +54,13 @@ def _loopback(port: str) -> Any:
     return lambda data: f"http://127.0.0.1:{data[port]}"
 
 
-class Settings(SqlEngineSettings, MaintenanceSettings):
+def _is_embedded_catalog(data: Data) -> bool:
+    return data["catalog"] == "rest" and (
+        data["storage"] == "file" or (data["profile"], data["storage"]) == ("local", "s3")
+    )
+
+
+class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings):
     """All settings of one instance, checked. The name in the environment is the upper-case field name (`names.py`).
 
     Constructing it reads neither files nor the environment: that is `load_settings`. Unknown names are ignored.
@@ -111,10 +118,8 @@ class Settings(SqlEngineSettings, MaintenanceSettings):
     # Catalog
     catalog_port: Port = 8181
     catalog_uri: str = Field(
-        # Only the embedded catalog has an address of its own; it keeps its warehouse in files.
-        default_factory=lambda d: (
-            f"http://127.0.0.1:{d['catalog_port']}" if (d["catalog"], d["storage"]) == ("rest", "file") else ""
-        ),
+        # Only the embedded catalog has an address of its own: with files, and under the profile `local` with S3 too.
+        default_factory=lambda d: f"http://127.0.0.1:{d['catalog_port']}" if _is_embedded_catalog(d) else "",
     )
     catalog_warehouse: str = Field(
         default="lakehouse", description="name of the warehouse (Polaris: the catalog) in the REST catalog"
@@ -167,6 +172,9 @@ class Settings(SqlEngineSettings, MaintenanceSettings):
     # Silver
     silver_window_start: date | None = Field(default=None, description="None: the contract's")
     silver_window_end: date | None = Field(default=None, description="exclusive; None: the contract's")
+    silver_refresh_memory_mb: int = Field(
+        default=1024, ge=64, description="of DuckDB, in a refresh of streamed silver; more goes to temporary files"
+    )
 
     # Memory of the embedded stack
     kafka_heap_mb: int = Field(default=256, ge=128)

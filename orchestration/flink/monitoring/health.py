@@ -64,6 +64,7 @@ class Limits:
         restarts: failures within `restart_window_s` that are borne.
         checkpoint_intervals: age of the last checkpoint, in intervals, and `checkpoint_least_s` at least: with an
             interval of a second, one slow checkpoint is no trouble.
+        stopped_intervals, stopped_least_s: the same, from where on the job is taken for hung.
         starting_s: how long a job may start, or wait for slots.
         backpressure: share of time that a vertex may be held up, over at least `backpressure_s`.
     """
@@ -72,6 +73,8 @@ class Limits:
     restart_window_s: float = 600.0
     checkpoint_intervals: float = 3.0
     checkpoint_least_s: float = 30.0
+    stopped_intervals: float = 30.0
+    stopped_least_s: float = 300.0
     starting_s: float = 120.0
     backpressure: float = 0.8
     backpressure_s: float = 300.0
@@ -263,8 +266,12 @@ def _judge_checkpoints(reading: Reading, limits: Limits) -> list[Reason]:
     reasons: list[Reason] = []
     # After a restart the last checkpoint is as old as the outage; the job gets the same time again.
     allowed_s = max(limits.checkpoint_intervals * interval_s, limits.checkpoint_least_s)
-    if min(age_s, reading.uptime_s) > allowed_s:
-        text = f"the last checkpoint is {age_s:.0f} s old, they are due every {interval_s:g} s"
+    stopped_s = max(limits.stopped_intervals * interval_s, limits.stopped_least_s)
+    waited_s = min(age_s, reading.uptime_s)
+    text = f"the last checkpoint is {age_s:.0f} s old, they are due every {interval_s:g} s"
+    if waited_s > stopped_s:
+        reasons.append(Reason("checkpoints_stopped", Level.UNHEALTHY, text))
+    elif waited_s > allowed_s:
         reasons.append(Reason("checkpoint_age", Level.DEGRADED, text))
     failed, completed = reading.checkpoints.latest.failed, reading.checkpoints.latest.completed
     if failed is not None and failed.id > (completed.id if completed else 0):

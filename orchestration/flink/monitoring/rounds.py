@@ -35,6 +35,7 @@ class Watched:
         reading: None: there is nothing to read, as the deploy failed.
         failure: why it does not run, where the job itself cannot tell; empty: it can. `failure_code` is its kind.
         may_restart: its policy allows another start, so a repair is worth asking for again.
+        more: trouble that its owner found beside the job, such as a lag.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Watched:
     failure: str = ""
     failure_code: str = "job_failed"
     may_restart: bool = False
+    more: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ def _judge(job: Watched, memory: Memory, limits: Limits) -> Verdict:
         # The oldest one that is kept: what is younger than the window is ignored by the verdict.
         earlier = memory.loads.get(job.job_id or "", ())
         health = judge(job.reading, earlier[0] if earlier else None, limits)
+    health = Health((*health.reasons, *job.more))
     return Verdict(job, health, memory.verdicts.get(job.name) != _summary(health))
 
 

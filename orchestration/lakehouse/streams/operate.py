@@ -17,7 +17,7 @@ from orchestration.flink.queries.outcome import DeployResult, Steps, StopResult
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.restore import RestorePoint
 from orchestration.flink.queries.start import StartOptions
-from orchestration.flink.queries.states import BUSY
+from orchestration.flink.queries.states import BUSY, Desired
 from orchestration.flink.queries.upgrade import stop_for_start
 from orchestration.flink.queries.watch import StartRules
 from orchestration.lakehouse.flink_run import Say, be_silent, only_writer
@@ -67,6 +67,23 @@ def deploy_stream(settings: Settings, contract: DatasetContract, say: Say = be_s
     """
     with _Operation.open(settings, contract, say) as operation:
         return operation.deploy()
+
+
+def heal_stream(
+    settings: Settings, contract: DatasetContract, hung_job: str | None = None, say: Say = be_silent
+) -> StreamResult | None:
+    """Deploy a stream again that is down, if it still is to run. Idempotent: a job that lives is left alone.
+
+    Args:
+        hung_job: id of a job that makes no checkpoints: canceled first, if it still is the stream's.
+
+    Returns:
+        None: it was stopped meanwhile, or runs.
+
+    Raises: as `deploy_stream`.
+    """
+    with _Operation.open(settings, contract, say) as operation:
+        return operation.heal(hung_job)
 
 
 def restart_stream(
@@ -138,6 +155,21 @@ class _Operation:
             return self._adopt(presence)
         start = choose_start(self._engine, self._catalog, self._contract, presence.record)
         return self._start(presence.record, start.restore, start.reason)
+
+    def heal(self, hung_job: str | None) -> StreamResult | None:
+        presence = self._presence()
+        record, job = presence.record, presence.job
+        if record is None or record.desired is not Desired.RUNNING:
+            self._say(f"stream {presence.name} is not to run any more: left as it is")
+            return None
+        if job is not None and job.id != hung_job:
+            self._say(f"stream {presence.name} runs as job {job.id}: left as it is")
+            return None
+        if job is not None:
+            # It makes no checkpoint, so no savepoint either.
+            record, _ = stop_for_start(self._engine, record, "cancel", Steps(self._say))
+        start = choose_start(self._engine, self._catalog, self._contract, record)
+        return self._start(record, start.restore, start.reason)
 
     def restart(self, from_: str) -> StreamResult:
         presence = self._presence()
