@@ -7,6 +7,7 @@ Names of the Java side are those of `S3FileIOProperties`, `AzureProperties`, `Aw
 from __future__ import annotations
 
 from orchestration.errors import ConfigError
+from orchestration.redaction import is_sensitive_key
 from orchestration.settings import Settings
 
 DuckdbValue = str | bool | dict[str, str]
@@ -46,8 +47,32 @@ def flink_catalog_options(settings: Settings) -> dict[str, str]:
             options[f"header.{_REALM}"] = settings.catalog_realm
         if wants_vended_credentials(settings):
             options[f"header.{_DELEGATION}"] = "vended-credentials"
-    options["io-impl"] = _FILE_IO["s3"] if _is_s3(settings) else _FILE_IO[settings.storage]
-    return options | _java_store(settings)
+    return options | {"io-impl": _file_io(settings)} | _java_store(settings)
+
+
+def catalog_file_io(settings: Settings) -> dict[str, str]:
+    """Return what the embedded catalog is told about the store of its metadata files; holds no secret.
+
+    Its keys come from `server_environment`.
+    """
+    store = {name: value for name, value in _java_store(settings).items() if not is_sensitive_key(name)}
+    return {"io-impl": _file_io(settings), **store}
+
+
+def server_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables from which the embedded Java servers take the store's keys and region; it holds secrets.
+
+    They are those of the AWS SDK's default chain, so without keys in the settings the rest of that chain decides: role,
+    credentials file. An environment is neither on a command line nor in a log.
+    """
+    if not _is_s3(settings):
+        return {}
+    found = {"AWS_REGION": settings.aws_region}
+    key, secret, token = settings.access_key_id, settings.secret_access_key, settings.aws_session_token
+    if key and secret:
+        found |= {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret.get_secret_value()}
+        found |= {"AWS_SESSION_TOKEN": token.get_secret_value()} if token else {}
+    return found
 
 
 def pyiceberg_properties(settings: Settings) -> dict[str, str]:
@@ -134,6 +159,10 @@ def duckdb_secret_options(settings: Settings) -> dict[str, DuckdbValue]:
 def _is_s3(settings: Settings) -> bool:
     """Whether files are reached by the S3 protocol: S3 itself, MinIO, or Google's compatible interface."""
     return settings.warehouse.startswith(("s3://", "s3a://"))
+
+
+def _file_io(settings: Settings) -> str:
+    return _FILE_IO["s3"] if _is_s3(settings) else _FILE_IO[settings.storage]
 
 
 def _java_store(settings: Settings) -> dict[str, str]:

@@ -12,6 +12,7 @@ from orchestration.embedded.java import MODULE_FLAGS
 from orchestration.embedded.server import Server, class_path, common_jvm_args
 from orchestration.errors import StackError
 from orchestration.settings import Settings
+from orchestration.storage import server_environment
 
 _OWN_JARS = (
     "flink-dist",
@@ -183,7 +184,7 @@ def flink_servers(settings: Settings, jars: Sequence[Path], rpc_port: int) -> tu
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return the variables that Flink's processes read."""
+    """Return the variables that the servers read; it holds the store's keys."""
     conf_dir = settings.instance_dir / "flink" / "conf"
     return {
         "FLINK_CONF_DIR": str(conf_dir),
@@ -192,4 +193,5 @@ def environment(settings: Settings) -> dict[str, str]:
         "FLINK_LIB_DIR": str(settings.instance_dir / "flink" / "plugins"),
         # glibc: few arenas instead of eight a core, so that freed native memory is used again.
         "MALLOC_ARENA_MAX": "2",
+        **server_environment(settings),
     }

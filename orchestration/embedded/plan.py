@@ -51,7 +51,7 @@ def make_plan(settings: Settings, on_jars: Progress | None = None) -> Plan:
     flink_jars = [*paths["flink"], *paths.get("s3", [])]
     servers = (
         kafka_server(settings, paths["kafka"], inner["controller"]),
-        catalog_server(settings, [*paths["catalog"], *paths.get("s3", [])]),
+        catalog_server(settings, [*paths["catalog"], *paths.get("s3-catalog", []), *paths.get("s3", [])]),
         *flink_cluster.flink_servers(settings, flink_jars, inner["jobmanager_rpc"]),
     )
     return Plan(settings, servers)
@@ -108,7 +108,7 @@ def choose_ports(settings: Settings) -> Settings:
 def fetch_jars(settings: Settings, on_progress: Progress | None = None) -> dict[str, list[Path]]:
     """Return the jars of each component, fetched and verified."""
     lock = read_lock(settings.platform_dir)
-    components = ("kafka", "catalog", "flink", *(["s3"] if settings.storage == "s3" else []))
+    components = ("kafka", "catalog", "flink", *(["s3", "s3-catalog"] if settings.storage == "s3" else []))
     wanted: list[Jar] = [jar for component in components for jar in lock[component]]
     JarCache(settings.cache_dir / "jars").ensure(wanted, on_progress)
     return {component: jar_paths(settings, component) for component in components}

@@ -63,7 +63,7 @@ def test_a_damaged_lock_names_the_line(line: str) -> None:
 
 
 def test_the_committed_lock_has_every_component_and_no_address() -> None:
-    assert set(read_lock(PLATFORM)) == {"flink", "s3", "kafka", "catalog"}
+    assert set(read_lock(PLATFORM)) == {"flink", "s3", "s3-catalog", "s3proxy", "kafka", "catalog"}
     for name in ("jars.lock", "jars.toml"):
         assert "://" not in (PLATFORM / "jars" / name).read_text(encoding="utf-8")
 

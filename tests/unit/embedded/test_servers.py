@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from orchestration.embedded import flink_cluster
-from orchestration.embedded.catalog_server import catalog_server
+from orchestration.embedded.catalog_server import catalog_properties, catalog_server
 from orchestration.embedded.flink_cluster import cluster_config, config_yaml
 from orchestration.embedded.flink_memory import JobManagerMemory, TaskManagerMemory
 from orchestration.embedded.kafka import kafka_server, server_properties
@@ -81,9 +81,54 @@ def test_flink_config_is_yaml_with_the_values_kept(settings: Settings) -> None:
 
 
 def test_the_catalog_is_told_its_warehouse_without_a_trailing_slash(settings: Settings) -> None:
-    args = catalog_server(settings, []).java_args
-    assert f"-Dmillrace.catalog.warehouse={settings.warehouse.rstrip('/')}" in args
-    assert any("busy_timeout=" in arg and "journal_mode=WAL" in arg for arg in args)
+    found = catalog_properties(settings)
+    assert found["warehouse"] == settings.warehouse.rstrip("/")
+    assert found["io-impl"] == "org.apache.iceberg.hadoop.HadoopFileIO"
+    assert "busy_timeout=" in found["uri"]
+    assert "journal_mode=WAL" in found["uri"]
+
+
+S3: dict[str, str] = {
+    "storage": "s3",
+    "warehouse": "s3://lake/wh/",
+    "s3_endpoint": "http://127.0.0.1:9000",
+    "aws_region": "eu-west-1",
+    "aws_access_key_id": "planted-key-id",
+    "aws_secret_access_key": "planted-secret",
+    "aws_session_token": "planted-token",
+}
+
+
+def test_the_servers_of_a_lake_on_s3_take_keys_from_their_environment_alone(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, **S3)
+    environment = flink_cluster.environment(settings)
+    assert {name: value for name, value in environment.items() if name.startswith("AWS_")} == {
+        "AWS_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "planted-key-id",
+        "AWS_SECRET_ACCESS_KEY": "planted-secret",
+        "AWS_SESSION_TOKEN": "planted-token",
+    }
+    servers = (
+        catalog_server(settings, []),
+        *flink_cluster.flink_servers(settings, [], 1),
+        kafka_server(settings, [], 1),
+    )
+    for server in servers:
+        assert "planted" not in " ".join((server.command(tmp_path), *server.java_args, *server.files.values()))
+
+
+def test_the_catalog_writes_its_metadata_where_the_tables_are(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, **S3)
+    found = catalog_properties(settings)
+    assert {name: value for name, value in found.items() if name != "uri" and not name.startswith("jdbc")} == {
+        "catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog",
+        "warehouse": "s3://lake/wh",
+        "clients": "2",
+        "io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+        "client.region": "eu-west-1",
+        "s3.endpoint": "http://127.0.0.1:9000",
+        "s3.path-style-access": "true",
+    }
 
 
 def test_jetty_binds_the_catalog_to_loopback(settings: Settings) -> None:

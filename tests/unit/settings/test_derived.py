@@ -31,6 +31,13 @@ def test_endpoints_follow_their_ports() -> None:
     assert settings.catalog_uri == "http://127.0.0.1:4"
 
 
+def test_the_embedded_catalog_keeps_tables_on_s3_too() -> None:
+    lake: dict[str, Any] = {"storage": "s3", "warehouse": "s3://lake/", "catalog_port": 4}
+    assert Settings(**lake).catalog_uri == "http://127.0.0.1:4"
+    with pytest.raises(ConfigError, match="CATALOG=rest needs CATALOG_URI"):
+        Settings(**lake, profile="aws")
+
+
 @pytest.mark.parametrize(
     ("storage", "given", "normal"),
     [
