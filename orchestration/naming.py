@@ -18,6 +18,10 @@ BATCH_JOB = "lakehouse_batch"
 SILVER_JOB = "silver_refresh"
 RECONCILE_JOB = "query_reconcile"
 MAINTENANCE_JOB = "iceberg_maintenance"
+MARTS_JOB = "marts_refresh"
+STREAM_DEPLOY_JOB = "stream_deploy"
+STREAM_STOP_JOB = "stream_stop"
+STREAM_HEAL_JOB = "stream_heal"
 
 
 def bronze_job(dataset: str) -> str:
@@ -43,3 +47,8 @@ def table_key(table: str) -> list[str]:
 def query_key(name: str) -> list[str]:
     """Return the asset key of a persistent query; `name` is its safe name."""
     return ["queries", name]
+
+
+def stream_key(dataset: str) -> list[str]:
+    """Return the asset key of a dataset's stream."""
+    return ["streams", f"{dataset}_stream"]
