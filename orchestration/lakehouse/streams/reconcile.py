@@ -7,9 +7,10 @@ key stands twice, is missing, or its record was found to break the contract.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -33,6 +34,18 @@ from orchestration.lakehouse.streams.expected import (
 )
 from orchestration.sql import quote_duckdb
 
+_AT_ONCE = 20_000
+"""Rows that are replaced in one commit. Each commit is right for its keys, so a refresh that is cut off between two of
+them is just not done yet."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Snapshots of silver and the rejected rows; None: there is none."""
+
+    silver: int | None = None
+    rejected: int | None = None
+
 
 @dataclass(frozen=True)
 class Mended:
@@ -52,6 +65,7 @@ class Mended:
 
 
 def reconcile_tables(
+    connection: duckdb.DuckDBPyConnection,
     contract: DatasetContract,
     bronze: Table,
     silver: Table,
@@ -59,38 +73,72 @@ def reconcile_tables(
     *,
     after: int | None,
     upto: int,
+    held: Held,
     say: Say,
 ) -> Mended:
     """Mend what the bronze rows of snapshots (after, upto] touch. Doing it twice mends nothing the second time.
 
     Args:
+        connection: a fresh database; its memory limit bounds what is held beside the files that are rewritten.
+        after: None: all rows of the three tables are looked at.
         upto: everything that the stream wrote with it is in the other tables too (settle.py).
+        held: snapshots of the other tables that hold nothing which is not in bronze at `upto`.
     """
-    with duckdb.connect() as connection, rule_errors(contract.tables.bronze):
+    with rule_errors(contract.tables.bronze):
         rows = _load_new(connection, contract, bronze, after=after, upto=upto)
-        if not rows:
-            return Mended()
+        if after is None:
+            _load_held(connection, contract, silver, rejected, held)
         days = [row[0] for row in connection.execute(f"SELECT DISTINCT {DAY} FROM touched ORDER BY 1").fetchall()]
+        if not days and not _count(connection, "news"):
+            return Mended()
         say(f"{rows:,} new bronze rows touch {len(days)} dates: comparing them with silver")
         _load_expected(connection, contract, bronze, upto=upto)
-        wrong = _mend_silver(connection, contract, silver, days)
+        keys, mended_days = _mend_silver(connection, contract, silver, days)
         refused = _mend_rejected(connection, contract, rejected)
-    return Mended(rows, len(wrong), refused, sorted({day for _, day in wrong}))
+    return Mended(rows, keys, refused, mended_days)
 
 
 def _load_new(
     connection: duckdb.DuckDBPyConnection, contract: DatasetContract, bronze: Table, *, after: int | None, upto: int
 ) -> int:
-    """Make the tables `news` (place and rule of each new row) and `touched` (key and date)."""
+    """Make the tables `news` (place of each new row) and `touched` (key and date), and return how many rows are new."""
     columns = (*contract.column_names, *LINEAGE)
     connection.register("appended", read_appended(bronze, columns, after=after, upto=upto))
     connection.execute(
-        f"CREATE TABLE news AS SELECT _kafka_partition AS p, _kafka_offset AS o, {KEY}, {DAY} "
+        f"CREATE TABLE arrived AS SELECT _kafka_partition AS p, _kafka_offset AS o, {KEY}, {DAY} "
         f"FROM ({judged(contract, 'appended')})"
     )
     connection.unregister("appended")
-    connection.execute(f"CREATE TABLE touched AS SELECT DISTINCT {KEY}, {DAY} FROM news")
+    connection.execute(f"CREATE TABLE touched AS SELECT DISTINCT {KEY}, {DAY} FROM arrived")
+    connection.execute("CREATE TABLE news AS SELECT p, o FROM arrived")
+    connection.execute("DROP TABLE arrived")
     return _count(connection, "news")
+
+
+def _load_held(
+    connection: duckdb.DuckDBPyConnection, contract: DatasetContract, silver: Table, rejected: Table, held: Held
+) -> None:
+    """Count everything that stands in the other tables as touched.
+
+    All of bronze is read as it is at its snapshot, not by what was appended. So nobody would see the rows of a record
+    that an audit took out of bronze before.
+    """
+    key, day = quote_duckdb(contract.surrogate_key), quote_duckdb(contract.partition.name)
+    if held.silver is not None:
+        columns = (contract.surrogate_key, contract.partition.name)
+        connection.register(
+            "keys", silver.scan(snapshot_id=held.silver, selected_fields=columns).to_arrow_batch_reader()
+        )
+        connection.execute(f"INSERT INTO touched SELECT DISTINCT {key}, {day} FROM keys EXCEPT SELECT * FROM touched")
+        connection.unregister("keys")
+    if held.rejected is not None:
+        scan = rejected.scan(snapshot_id=held.rejected, selected_fields=LINEAGE)
+        connection.register("places", scan.to_arrow_batch_reader())
+        connection.execute(
+            """INSERT INTO news SELECT DISTINCT _kafka_partition, _kafka_offset FROM places
+            ANTI JOIN news ON _kafka_partition = news.p AND _kafka_offset = news.o"""
+        )
+        connection.unregister("places")
 
 
 def _load_expected(
@@ -128,7 +176,8 @@ def _load_expected(
 
 def _mend_silver(
     connection: duckdb.DuckDBPyConnection, contract: DatasetContract, silver: Table, days: Sequence[date | None]
-) -> list[tuple[str, date]]:
+) -> tuple[int, list[date]]:
+    """Replace the rows of keys that are wrong, and return how many keys and which dates these are."""
     name = contract.partition.name
     key = quote_duckdb(contract.surrogate_key)
     silver.refresh()
@@ -152,11 +201,12 @@ def _mend_silver(
         WHERE (found.k IS NULL AND expected.{key} IS NOT NULL)
             OR (found.k IS NOT NULL AND NOT (found.copies = 1 AND found.is_right))"""
     )
-    wrong: list[tuple[str, date]] = connection.execute("SELECT k, day FROM wrong WHERE day IS NOT NULL").fetchall()
-    rows = connection.execute(f"SELECT expected.* FROM expected SEMI JOIN wrong ON expected.{key} = wrong.k")
-    keys = [{name: day, contract.surrogate_key: value} for value, day in wrong]
-    replace_rows(silver, keys, _as_rows(rows.to_arrow_table(), silver))
-    return wrong
+    days_wrong = connection.execute("SELECT DISTINCT day FROM wrong WHERE day IS NOT NULL ORDER BY 1").fetchall()
+    for part in _parts(connection, "wrong WHERE day IS NOT NULL", "k, day", "day, k"):
+        rows = connection.execute(f"SELECT expected.* FROM expected SEMI JOIN part ON expected.{key} = part.k")
+        keys = [{name: day, contract.surrogate_key: value} for value, day in part]
+        replace_rows(silver, keys, _as_rows(rows.to_arrow_table(), silver))
+    return _count(connection, "wrong WHERE day IS NOT NULL"), [row[0] for row in days_wrong]
 
 
 def _mend_rejected(connection: duckdb.DuckDBPyConnection, contract: DatasetContract, rejected: Table) -> int:
@@ -175,10 +225,28 @@ def _mend_rejected(connection: duckdb.DuckDBPyConnection, contract: DatasetContr
         FROM kept FULL JOIN refused ON kept.p = refused._kafka_partition AND kept.o = refused._kafka_offset
         WHERE kept.copies IS DISTINCT FROM 1 OR refused._kafka_offset IS NULL"""
     )
-    keys = connection.execute("SELECT _kafka_partition, _kafka_offset FROM amiss").to_arrow_table().to_pylist()
-    rows = connection.execute("SELECT refused.* FROM refused SEMI JOIN amiss USING (_kafka_partition, _kafka_offset)")
-    replace_rows(rejected, keys, _as_rows(rows.to_arrow_table(), rejected))
-    return len(keys)
+    for part in _parts(connection, "amiss", "_kafka_partition, _kafka_offset", "1, 2"):
+        keys = [dict(zip(LINEAGE, place, strict=True)) for place in part]
+        rows = connection.execute(
+            "SELECT refused.* FROM refused SEMI JOIN part USING (_kafka_partition, _kafka_offset)"
+        )
+        replace_rows(rejected, keys, _as_rows(rows.to_arrow_table(), rejected))
+    return _count(connection, "amiss")
+
+
+def _parts(
+    connection: duckdb.DuckDBPyConnection, source: str, columns: str, order: str
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the rows of `source` in groups that fit into memory as Python objects; the table `part` holds each group."""
+    connection.execute(
+        f"CREATE TABLE ordered AS SELECT {columns}, row_number() OVER (ORDER BY {order}) AS n FROM {source}"
+    )
+    for first in range(1, _count(connection, "ordered") + 1, _AT_ONCE):
+        connection.execute(
+            f"CREATE OR REPLACE TABLE part AS SELECT {columns} FROM ordered WHERE n >= {first} AND n < {first + _AT_ONCE}"
+        )
+        yield connection.execute("SELECT * FROM part").fetchall()
+    connection.execute("DROP TABLE ordered")
 
 
 def _between(connection: duckdb.DuckDBPyConnection, contract: DatasetContract) -> BooleanExpression:

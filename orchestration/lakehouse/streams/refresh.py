@@ -13,9 +13,10 @@ from orchestration.flink.engine import open_engine
 from orchestration.lakehouse.bronze import audit_bronze_table
 from orchestration.lakehouse.flink_run import Say
 from orchestration.lakehouse.silver_result import SilverResult
+from orchestration.lakehouse.spilling import open_spilling
 from orchestration.lakehouse.streams.marks import silver_streamed_since
 from orchestration.lakehouse.streams.owner import find_stream
-from orchestration.lakehouse.streams.reconcile import Mended, reconcile_tables
+from orchestration.lakehouse.streams.reconcile import Held, Mended, reconcile_tables
 from orchestration.lakehouse.streams.settle import Settled, settle, settled_snapshot
 from orchestration.locking import hold
 from orchestration.settings import Settings
@@ -78,7 +79,11 @@ def _refresh(settings: Settings, contract: DatasetContract, settled: Settled | N
     before = total_rows(silver), total_rows(rejected)
     mended = Mended()
     if after is None or _comes_after(bronze, upto, after):
-        mended = reconcile_tables(contract, bronze, silver, rejected, after=after, upto=upto, say=say)
+        held = Held(settled_snapshot(silver, settled), settled_snapshot(rejected, settled))
+        with open_spilling(settings.instance_dir / "run" / "tmp", settings.silver_refresh_memory_mb) as connection:
+            mended = reconcile_tables(
+                connection, contract, bronze, silver, rejected, after=after, upto=upto, held=held, say=say
+            )
         silver.refresh()
         rejected.refresh()
         reached = SilverMark(

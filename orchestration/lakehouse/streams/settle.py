@@ -74,13 +74,13 @@ def await_offsets(
         ) from error
 
 
-def settled_snapshot(bronze: Table, settled: Settled | None) -> int | None:
-    """Return the newest snapshot of bronze before the first commit that is not settled; None: there is none.
+def settled_snapshot(table: Table, settled: Settled | None) -> int | None:
+    """Return the newest snapshot of a table before the first commit that is not settled; None: there is none.
 
     Args:
-        settled: None: no stream is alive, and all that bronze holds counts.
+        settled: None: no stream is alive, and all that the table holds counts.
     """
-    chain = [(snapshot.snapshot_id, as_commit(snapshot)) for snapshot in reversed(ancestry(bronze))]
+    chain = [(snapshot.snapshot_id, as_commit(snapshot)) for snapshot in reversed(ancestry(table))]
     return newest_settled(chain, settled)
 
 
