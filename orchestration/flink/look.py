@@ -36,7 +36,7 @@ def look(engine: StreamEngine, memory: Memory, now: datetime) -> Round:
     jobs = engine.rest.jobs_overview()
     views = engine.list()
     restartable = {
-        record.id for record in engine.registry.active() if record.spec and record.spec.restart_policy.kind != "never"
+        record.id for record in engine.registry.active() if record.spec and record.spec.restart_policy.kind == "on_failure"
     }
     watched = [job for view in views if (job := watch(view, now, engine, view.id in restartable)) is not None]
     known = {view.id for view in views if view.id}

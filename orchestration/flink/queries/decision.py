@@ -91,6 +91,19 @@ def decide(record: QueryRecord, facts: Facts, *, now: datetime, recover: bool) -
     Args:
         recover: start LOST queries again.
     """
+    decision = _step(record, facts, now, recover)
+    is_owners = record.spec is not None and record.spec.restart_policy.kind == "owner"
+    return _left_to_owner(record, decision) if is_owners and decision.action is Action.RESTART else decision
+
+
+def _left_to_owner(record: QueryRecord, decision: Decision) -> Decision:
+    reason = f"{decision.reason}; its owner starts it again"
+    if record.state is QueryState.DEPLOYING:
+        return Decision(Action.SET_STATE, reason, QueryState.FAILED, error_code="cancelled")
+    return Decision(Action.WARN, reason)
+
+
+def _step(record: QueryRecord, facts: Facts, now: datetime, recover: bool) -> Decision:
     match record.state:
         case QueryState.DELETED:
             return _deleted(record, facts)
@@ -196,7 +209,7 @@ def _start_again(record: QueryRecord, now: datetime, reason: str) -> Decision:
 
 def _policy(record: QueryRecord, now: datetime, policy: RestartPolicy) -> Decision:
     recent, most = _recent(record, now), policy.max_per_hour
-    if policy.kind == "never" or len(recent) >= most or now < next_restart(record, now):
+    if policy.kind != "on_failure" or len(recent) >= most or now < next_restart(record, now):
         return _NOTHING
     return Decision(Action.RESTART, f"its job failed, restart {len(recent) + 1} of {most} an hour", is_policy=True)
 

@@ -33,11 +33,12 @@ class RestartPolicy(StoredModel):
     """What `reconcile` does with a job that FAILED; Flink's own restarts come before that and are not counted.
 
     Attributes:
-        kind: `never`, or `on_failure`: start again from the last checkpoint, after 10 s, 20 s, 40 s, … 10 min.
+        kind: `never`, or `on_failure`: start again from the last checkpoint, after 10 s, 20 s, 40 s, … 10 min. `owner`:
+            never, and not what was lost or cut off either; only its owner knows what it may start from.
         max_per_hour: more restarts than that within an hour, and the query stays FAILED.
     """
 
-    kind: Literal["never", "on_failure"] = "never"
+    kind: Literal["never", "on_failure", "owner"] = "never"
     max_per_hour: int = Field(default=5, ge=1, le=360)
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from orchestration.contracts import DatasetContract
 from orchestration.flink.queries.names import safe_name
-from orchestration.flink.queries.spec import QuerySpec
+from orchestration.flink.queries.spec import QuerySpec, RestartPolicy
 from orchestration.lakehouse.statements import (
     JUDGED,
     create_group_source,
@@ -27,11 +27,15 @@ _EXECUTION = {
     "execution.checkpointing.tolerable-failed-checkpoints": "3",
     "state.backend.type": "rocksdb",
     "execution.checkpointing.incremental": "true",
-    # A stream lives for months: a fault now and then is borne, one that comes back at once ends it.
-    "restart-strategy.type": "failure-rate",
-    "restart-strategy.failure-rate.max-failures-per-interval": "10",
-    "restart-strategy.failure-rate.failure-rate-interval": "10 min",
-    "restart-strategy.failure-rate.delay": "2 s",
+    # A stream lives for months. A server that is down for some minutes is borne: the tries are about five minutes
+    # together. What comes back at once each time ends the stream after them.
+    "restart-strategy.type": "exponential-delay",
+    "restart-strategy.exponential-delay.initial-backoff": "1 s",
+    "restart-strategy.exponential-delay.backoff-multiplier": "1.5",
+    "restart-strategy.exponential-delay.max-backoff": "10 s",
+    "restart-strategy.exponential-delay.jitter-factor": "0.1",
+    "restart-strategy.exponential-delay.reset-backoff-threshold": "2 min",
+    "restart-strategy.exponential-delay.attempts-before-reset-backoff": "30",
 }
 
 
@@ -70,5 +74,6 @@ def stream_spec(settings: Settings, contract: DatasetContract) -> QuerySpec:
         parallelism=settings.flink_parallelism,
         checkpoint_interval=timedelta(milliseconds=settings.checkpoint_interval_ms),
         state_ttl=timedelta(hours=contract.stream.remember_keys_h),
+        restart_policy=RestartPolicy(kind="owner"),
         labels={"owner": contract.owner, "dataset": contract.name, "kind": "stream"},
     )

@@ -15,6 +15,7 @@ from tests.unit.flink.queries.records import JOB, NOW, record, spec
 S, A = QueryState, Action
 GONE = Facts()
 ON_FAILURE = spec(restart_policy={"kind": "on_failure", "max_per_hour": 3})
+OWNERS = spec(restart_policy={"kind": "owner"})
 
 
 def job(state: str, savepoint: Savepoint | None = None, cause: str = "", job_id: str = JOB) -> Facts:
@@ -177,3 +178,22 @@ def test_a_restart_that_is_cut_off_again_and_again_is_given_up() -> None:
 
 def test_only_the_restarts_of_the_last_hour_are_counted() -> None:
     assert counted(record(restarts=ago(3700, 100)), NOW) == (*ago(100), NOW)
+
+
+@pytest.mark.parametrize(
+    ("state", "fields", "action", "after"),
+    [
+        (S.LOST, {}, A.WARN, None),
+        (S.FAILED, {}, A.NOTHING, None),
+        (S.SUSPENDED, {"stop_mode": "savepoint"}, A.WARN, None),
+        (S.STOPPED, {"stop_mode": "cancel"}, A.WARN, None),
+        (S.DEPLOYING, {"has_run": True, "attempt": 2}, A.SET_STATE, S.FAILED),
+        (S.DEPLOYING, {"has_run": False, "generation": 2}, A.SET_STATE, S.FAILED),
+        (S.RUNNING, {}, A.SET_STATE, S.LOST),
+    ],
+)
+def test_a_query_that_its_owner_starts_is_never_started_here(
+    state: QueryState, fields: dict[str, Any], action: Action, after: QueryState | None
+) -> None:
+    decision = decide(record(state, spec=OWNERS, **(TO_START | fields)), GONE, now=NOW, recover=True)
+    assert (decision.action, decision.state) == (action, after)
