@@ -35,9 +35,8 @@ def look(engine: StreamEngine, memory: Memory, now: datetime) -> Round:
     # Before the list: the record of a job is there before the job.
     jobs = engine.rest.jobs_overview()
     views = engine.list()
-    restartable = {
-        record.id for record in engine.registry.active() if record.spec and record.spec.restart_policy.kind == "on_failure"
-    }
+    active = engine.registry.active()
+    restartable = {one.id for one in active if one.spec and one.spec.restart_policy.kind == "on_failure"}
     watched = [job for view in views if (job := watch(view, now, engine, view.id in restartable)) is not None]
     known = {view.id for view in views if view.id}
     return go_round(watched, memory, now, silent=silent, strays=strays(jobs, engine.registry.namespace, known))

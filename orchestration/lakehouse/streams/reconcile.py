@@ -237,14 +237,13 @@ def _mend_rejected(connection: duckdb.DuckDBPyConnection, contract: DatasetContr
 def _parts(
     connection: duckdb.DuckDBPyConnection, source: str, columns: str, order: str
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the rows of `source` in groups that fit into memory as Python objects; the table `part` holds each group."""
+    """Yield the rows of `source` in groups of _AT_ONCE; meanwhile the table `part` holds the group."""
     connection.execute(
         f"CREATE TABLE ordered AS SELECT {columns}, row_number() OVER (ORDER BY {order}) AS n FROM {source}"
     )
     for first in range(1, _count(connection, "ordered") + 1, _AT_ONCE):
-        connection.execute(
-            f"CREATE OR REPLACE TABLE part AS SELECT {columns} FROM ordered WHERE n >= {first} AND n < {first + _AT_ONCE}"
-        )
+        within = f"n >= {first} AND n < {first + _AT_ONCE}"
+        connection.execute(f"CREATE OR REPLACE TABLE part AS SELECT {columns} FROM ordered WHERE {within}")
         yield connection.execute("SELECT * FROM part").fetchall()
     connection.execute("DROP TABLE ordered")
 
