@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from orchestration.secrets import NAME
 
@@ -65,3 +65,23 @@ class Reference(Strict):
     """The name of a secret in place of its value."""
 
     secret_ref: SecretName
+
+
+def _be_catalog_uri(value: str) -> str:
+    return value if value == EMBEDDED else _be_url(value)
+
+
+def _kind(value: object) -> str:
+    return "reference" if isinstance(value, dict | Reference) else "text"
+
+
+EMBEDDED = "embedded"
+"""In place of an address: the service that `millrace up` starts, wherever its port is."""
+
+_Ref = Annotated[Reference, Tag("reference")]
+Text = Annotated[Annotated[str, Tag("text")] | _Ref, Discriminator(_kind)]
+Endpoint = Annotated[Annotated[Url, Tag("text")] | _Ref, Discriminator(_kind)]
+CatalogUri = Annotated[
+    Annotated[str, AfterValidator(_be_catalog_uri), Field(description="address, or embedded"), Tag("text")] | _Ref,
+    Discriminator(_kind),
+]

@@ -6,14 +6,14 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from orchestration.platform_config.base import Reference, SecretName, Strict
+from orchestration.platform_config.base import Reference, SecretName, Strict, Text
 
 
 class Credentials(Strict):
     """How a client proves who it is. Values are never here, only names of secrets."""
 
     mode: Literal["static", "oauth2", "iam_role", "service_account"] = "static"
-    client_id: str | Reference | None = Field(default=None, description="oauth2: the id, or a reference to it")
+    client_id: Text | None = Field(default=None, description="oauth2: the id, or a reference to it")
     client_secret: Reference | None = Field(default=None, description="oauth2: a reference, never the value")
     scope: str | None = Field(default=None, description="oauth2: such as PRINCIPAL_ROLE:service_admin")
     role_arn: str | None = Field(default=None, description="iam_role: the role to take")

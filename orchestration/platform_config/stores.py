@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from orchestration.platform_config.base import Reference, Strict, Url
+from orchestration.platform_config.base import CatalogUri, Endpoint, Strict, Url
 from orchestration.platform_config.credentials import Credentials
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -53,7 +53,7 @@ class Storage(Strict):
     """An object store, or a folder for development. MinIO and LocalStack are `s3` with an endpoint."""
 
     type: Literal["s3", "gcs", "azure", "local"] = "s3"
-    endpoint: Url | Reference | None = Field(default=None, description="with scheme; none: the provider's own")
+    endpoint: Endpoint | None = Field(default=None, description="with scheme; none: the provider's own")
     region: str = "us-east-1"
     bucket: str = Field(description="bucket; azure: container@account host; local: folder, relative to the instance's")
     prefix: str = Field(default="", description="folder in the bucket; empty: its root")
@@ -88,7 +88,7 @@ class Catalog(Strict):
     """An Iceberg REST catalog."""
 
     type: Literal["polaris", "rest", "nessie", "glue", "hive"] = "polaris"
-    uri: Url | Reference = Field(description="base of the REST protocol, up to and without /v1; Polaris: …/api/catalog")
+    uri: CatalogUri = Field(description="base of the REST protocol, up to and without /v1; Polaris: …/api/catalog")
     warehouse: str = Field(min_length=1, max_length=256, description="must exist on the server; Polaris: the catalog")
     namespace: Namespace = Field(default="default", description="base namespace")
     credentials: Credentials = Credentials()

@@ -16,12 +16,12 @@ from orchestration.errors import ConfigError
 from orchestration.redaction import MASK, is_sensitive_key, redact
 from orchestration.secrets import MOUNT_ROOT, SecretPlaces
 from orchestration.settings import names, problems, rules
+from orchestration.settings.limits import LimitSettings
 from orchestration.settings.maintenance import MaintenanceSettings
 from orchestration.settings.sql_engine import SqlEngineSettings
 from orchestration.settings.streams import StreamSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(ge=1)]
 Data = dict[str, Any]
 
 
@@ -60,7 +60,7 @@ def _is_embedded_catalog(data: Data) -> bool:
     )
 
 
-class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings):
+class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings, LimitSettings):
     """All settings of one instance, checked. The name in the environment is the upper-case field name (`names.py`).
 
     Constructing it reads neither files nor the environment: that is `load_settings`. Unknown names are ignored.
@@ -167,7 +167,7 @@ class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings):
     validate_schema: bool = Field(default=True, description="check rows against the contract before they are sent")
     key_field: str | None = Field(default=None, description="column of the message key; None: the contract's")
     metrics_path: Path = Field(default_factory=_instance_path("metrics", "generator.json"))
-    producer_flush_timeout_s: Seconds = 30.0
+    producer_flush_timeout_s: float = Field(default=30.0, ge=1)
 
     # Silver
     silver_window_start: date | None = Field(default=None, description="None: the contract's")
@@ -176,38 +176,10 @@ class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings):
         default=1024, ge=64, description="of DuckDB, in a refresh of streamed silver; more goes to temporary files"
     )
 
-    # Memory of the embedded stack
-    kafka_heap_mb: int = Field(default=256, ge=128)
-    catalog_heap_mb: int = Field(default=96, ge=64)
-    jobmanager_memory_mb: int = Field(default=1024, ge=768)
-    taskmanager_memory_mb: int = Field(default=3072, ge=1536)
-    gateway_heap_mb: int = Field(default=256, ge=128)
-
     # Gold
     gold_target: Literal["iceberg", "duckdb"] = Field(
         default="duckdb", description="marts as Iceberg tables in the catalog, or in a local DuckDB file"
     )
-
-    # Time limits
-    stack_timeout_s: Seconds = Field(default=120.0, description="`up`: until everything is ready")
-    job_timeout_s: Seconds = 1800.0
-    lock_timeout_s: Seconds = Field(default=600.0, description="wait for another run that writes the same table")
-    http_timeout_s: Seconds = 5.0
-    broker_timeout_s: Seconds = 15.0
-    iceberg_query_timeout_s: Seconds = 90.0
-    iceberg_metadata_timeout_s: Seconds = 30.0
-    dlq_read_timeout_s: Seconds = 10.0
-    dbt_test_timeout_s: Seconds = 300.0
-    wait_for_silver_timeout_s: Seconds = 90.0
-    wait_for_silver_poll_s: float = Field(default=5.0, gt=0)
-    wait_for_silver_min_rows: int = Field(default=1, ge=0)
-
-    # Validation
-    allow_empty: bool = Field(default=False, description="an empty silver is a result, not a failure")
-    bronze_completeness_ratio: float = Field(default=1.0, gt=0, le=1)
-    require_run_metrics: bool = True
-    run_metrics_max_age_minutes: int = Field(default=120, ge=1)
-    allow_stale_run_metrics: bool = False
 
     ui_port: Port = Field(default=3000, description="Dagster's web server")
 
