@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import Field
@@ -163,6 +164,25 @@ class FlinkRest:
         """GET /jobs/{id}/vertices/{vertex}/subtasks/metrics. What `vertex_metrics` can be asked for."""
         answer = self._job_call("GET", job_id, f"/vertices/{vertex_id}/subtasks/metrics")
         return [str(row.get("id")) for row in _rows(answer)]
+
+    def jobmanager_metrics(self, names: Iterable[str]) -> dict[str, str]:
+        """GET /jobmanager/metrics?get=a,b. Values as text, as `job_metrics`."""
+        return self._metrics("/jobmanager/metrics", names)
+
+    def taskmanager_metrics(self, taskmanager_id: str, names: Iterable[str]) -> dict[str, str]:
+        """GET /taskmanagers/{id}/metrics?get=a,b. Values as text; empty for one that is gone."""
+        return self._metrics(f"/taskmanagers/{quote(taskmanager_id, safe='')}/metrics", names)
+
+    def subtask_metrics(self, job_id: str, vertex_id: str, names: Iterable[str]) -> dict[str, str]:
+        """GET /jobs/{id}/vertices/{vertex}/metrics?get=0.a,1.a. Values as text of each subtask, by its number in front.
+
+        Empty for a job or vertex that is gone.
+        """
+        return self._metrics(f"/jobs/{job_id}/vertices/{vertex_id}/metrics", names)
+
+    def _metrics(self, path: str, names: Iterable[str]) -> dict[str, str]:
+        answer = self._http.call("GET", path, params={"get": ",".join(names)}, accept=(404,))
+        return {str(row.get("id")): str(row.get("value")) for row in _rows(answer)}
 
     def job_url(self, job_id: str) -> str:
         """Return the address of the job in Flink's UI; it works for running and for completed jobs."""

@@ -1,0 +1,1 @@
+"""Prometheus metrics of everything: what each source says now, on one page."""
