@@ -23,14 +23,16 @@ _FILE_IO = {
 
 
 def oauth2_server_uri(settings: Settings) -> str:
-    """Return the token endpoint of the REST catalog: POST <uri>/v1/oauth/tokens."""
-    return f"{settings.catalog_uri.rstrip('/')}/v1/oauth/tokens"
+    """Return the token endpoint of the REST catalog: the one that is given, else POST <uri>/v1/oauth/tokens."""
+    return settings.catalog_oauth2_server_uri or f"{settings.catalog_uri.rstrip('/')}/v1/oauth/tokens"
 
 
 def wants_vended_credentials(settings: Settings) -> bool:
-    """Whether the catalog shall hand out storage credentials: not for files, and not when we hold static keys."""
+    """Whether the catalog shall hand out storage credentials: as given; else not for files and beside static keys."""
     if settings.storage == "file":
         return False
+    if settings.catalog_access_delegation is not None:
+        return settings.catalog_access_delegation == "vended-credentials"
     return settings.azure_storage_key is None if settings.storage == "azure" else settings.secret_access_key is None
 
 

@@ -25,9 +25,8 @@ PRODUCER_OPTIONS: dict[str, object] = {
     "linger.ms": 5,
     "batch.num.messages": 10_000,
     "batch.size": 1_000_000,
-    # Bounds the memory: 100,000 events are half a second of work and about 60 MB.
+    # Bounds the memory beside PRODUCER_BUFFER_MB: 100,000 events are half a second of work and about 60 MB.
     "queue.buffering.max.messages": 100_000,
-    "queue.buffering.max.kbytes": 131_072,
     "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
     # A Python callback an event halves the rate; only failures call back, `finish` proves the rest.
     "delivery.report.only.error": True,
@@ -54,7 +53,7 @@ class EventProducer:
         self._producer = Producer(
             client_config(
                 settings,
-                **PRODUCER_OPTIONS,
+                **PRODUCER_OPTIONS | {"queue.buffering.max.kbytes": settings.producer_buffer_mb * 1024},
                 on_delivery=self._on_failure,
                 error_cb=self._on_error,
                 **(options or {}),

@@ -16,6 +16,7 @@ from orchestration.errors import ConfigError
 from orchestration.redaction import MASK, is_sensitive_key, redact
 from orchestration.secrets import MOUNT_ROOT, SecretPlaces
 from orchestration.settings import names, problems, rules
+from orchestration.settings.compute import ComputeSettings
 from orchestration.settings.limits import LimitSettings
 from orchestration.settings.maintenance import MaintenanceSettings
 from orchestration.settings.sql_engine import SqlEngineSettings
@@ -23,6 +24,7 @@ from orchestration.settings.streams import StreamSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Data = dict[str, Any]
+_FOLDERS = ("repo_root", "state_dir", "cache_dir", "datasets_dir", "secrets_dir", "duckdb_temp_directory")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def _is_embedded_catalog(data: Data) -> bool:
     )
 
 
-class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings, LimitSettings):
+class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings, LimitSettings, ComputeSettings):
     """All settings of one instance, checked. The name in the environment is the upper-case field name (`names.py`).
 
     Constructing it reads neither files nor the environment: that is `load_settings`. Unknown names are ignored.
@@ -177,6 +179,9 @@ class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings, LimitSett
     )
 
     # Gold
+    duckdb_temp_directory: Path = Field(
+        default_factory=_instance_path("tmp", "duckdb"), description="where DuckDB spills"
+    )
     gold_target: Literal["iceberg", "duckdb"] = Field(
         default="duckdb", description="marts as Iceberg tables in the catalog, or in a local DuckDB file"
     )
@@ -224,7 +229,9 @@ class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings, LimitSett
     def _end_with_slash(cls, value: str) -> str:
         return f"{value.rstrip('/')}/" if value.strip("/ ") and not value.endswith("://") else value
 
-    @field_validator("flink_rest_url", "flink_sql_gateway_url", "catalog_uri", "s3_endpoint")
+    @field_validator(
+        "flink_rest_url", "flink_sql_gateway_url", "catalog_uri", "catalog_oauth2_server_uri", "s3_endpoint"
+    )
     @classmethod
     def _end_without_slash(cls, value: str | None) -> str | None:
         return value.rstrip("/") if value else value
@@ -237,7 +244,9 @@ class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings, LimitSett
             raise ValueError("write a date such as 2024-01-31")
         return value.strip() if isinstance(value, str) else value
 
-    @field_validator("repo_root", "state_dir", "cache_dir", "datasets_dir", "secrets_dir", "metrics_path")
+    @field_validator(
+        "repo_root", "state_dir", "cache_dir", "datasets_dir", "secrets_dir", "metrics_path", "duckdb_temp_directory"
+    )
     @classmethod
     def _be_absolute(cls, value: Path, info: ValidationInfo) -> Path:
         if value.parts[:1] == ("~",):
@@ -263,7 +272,7 @@ class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings, LimitSett
     @property
     def gold_path(self) -> Path:
         """DuckDB file of the marts."""
-        return self.instance_dir / "gold.duckdb"
+        return self.duckdb_path or self.instance_dir / "gold.duckdb"
 
     @property
     def query_registry(self) -> str:

@@ -32,7 +32,7 @@ _EXAMPLES = {
     "gcs": "gs://my-company-lakehouse/warehouse/",
     "azure": "abfss://lakehouse@myaccount.dfs.core.windows.net/warehouse/",
 }
-URLS = ("flink_rest_url", "flink_sql_gateway_url", "catalog_uri", "s3_endpoint")
+URLS = ("flink_rest_url", "flink_sql_gateway_url", "catalog_uri", "catalog_oauth2_server_uri", "s3_endpoint")
 
 
 def host_of(url: str | None) -> str:
