@@ -92,7 +92,7 @@ def _offsets(
     if not wanted:
         return {}
     futures = admin.list_offsets(
-        dict.fromkeys(wanted, spec),
+        {place: spec for place in wanted},
         isolation_level=IsolationLevel.READ_COMMITTED,
         request_timeout=settings.broker_timeout_s,
     )
