@@ -42,22 +42,35 @@ def _stack(instance: str | None) -> Stack:
     return Stack(load_settings(instance=instance))
 
 
-def up(instance: Instance = None, as_json: Json = False) -> None:
+def up(
+    instance: Instance = None,
+    streams: Annotated[
+        bool, typer.Option("--streams", help="Also deploy the streams that are meant to run and have no job.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Start Kafka, the Iceberg catalog and Flink; return when they answer.
 
-    Doing it again changes nothing. Data of a former `up` is there again.
+    Doing it again changes nothing. Data of a former `up` is there again. Jobs are not: what is meant to run and has no
+    job is named, with the command that brings it back.
 
     Examples:
 
         millrace up
 
+        millrace up --streams            (after the machine was restarted)
+
         millrace up --instance test      (a second stack, on free ports)
     """
+    from orchestration.cli.missing import settle_missing
     from orchestration.cli.stack_view import UpView
 
     stack = _stack(instance)
     with UpView(quiet=as_json) as view:
         result = stack.up(view.on_event, view.on_wait)
+    if not as_json:
+        view.show_result(result)
+    missing = settle_missing(result.settings, deploy=streams)
     if as_json:
         _print_json(
             {
@@ -66,10 +79,9 @@ def up(instance: Instance = None, as_json: Json = False) -> None:
                 "was_running": result.was_running,
                 "ended_leftovers": result.ended_leftovers,
                 "servers": [_row(server) for server in result.servers],
+                "not_running": [{"name": one.name, "command": one.command} for one in missing],
             }
         )
-        return
-    view.show_result(result)
 
 
 def down(
