@@ -36,12 +36,24 @@ def jobmanager_ready(settings: Settings) -> tuple[bool | None, object]:
 
 
 def taskmanager_ready(settings: Settings) -> tuple[bool | None, object]:
-    """GET /overview counts at least one slot, and TaskManagers that are alive."""
-    answer, seen = _get(f"{settings.flink_rest_url}/overview")
+    """GET /taskmanagers names one with slots, and that one listens.
+
+    The JobManager counts a TaskManager that was killed for some seconds more.
+    """
+    answer, seen = _get(f"{settings.flink_rest_url}/taskmanagers")
     if answer is None:
         return None, seen
-    slots = int(answer.get("slots-total", 0))
-    return (True if slots > 0 else None), f"{slots} slots registered"
+    registered = [one for one in answer.get("taskmanagers", []) if one.get("slotsNumber")]
+    alive = [one for one in registered if _listens("127.0.0.1", int(one.get("dataPort", 0)))]
+    return (True if alive else None), f"{len(registered)} TaskManagers registered, {len(alive)} of them alive"
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def gateway_ready(settings: Settings) -> tuple[bool | None, object]:
