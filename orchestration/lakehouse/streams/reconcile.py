@@ -226,7 +226,7 @@ def _mend_rejected(connection: duckdb.DuckDBPyConnection, contract: DatasetContr
         WHERE kept.copies IS DISTINCT FROM 1 OR refused._kafka_offset IS NULL"""
     )
     for part in _parts(connection, "amiss", "_kafka_partition, _kafka_offset", "1, 2"):
-        keys = [dict(zip(LINEAGE, place, strict=True)) for place in part]
+        keys = [{"_kafka_partition": partition, "_kafka_offset": offset} for partition, offset in part]
         rows = connection.execute(
             "SELECT refused.* FROM refused SEMI JOIN part USING (_kafka_partition, _kafka_offset)"
         )
