@@ -10,6 +10,7 @@
     ├── NotFoundError          nothing has this name or id
     ├── ConflictError          something else holds the name, the table or the job
     ├── UnreachableError       a service does not answer (retryable)
+    │   └── CatalogUnreachableError   the catalog, asked by an engine that attaches it
     ├── StackError             the embedded stack
     │   └── PortInUseError
     ├── BusyError              another run holds the same table (retryable)
@@ -22,6 +23,7 @@
     │   │   └── TaskManagerLostError   a server went away under the job (retryable)
     │   └── JobTimeoutError
     ├── CatalogError           Iceberg catalog or table
+    ├── StorageError           the object store refused the keys, the region or the access
     └── CheckFailedError       an accounting equation does not hold
 
 Each carries one line for people (``message``), a remedy (``hint``) and machine-readable ``context``.
@@ -116,6 +118,12 @@ class UnreachableError(MillraceError):
     exit_code = 5
 
 
+class CatalogUnreachableError(UnreachableError):
+    """The catalog does not answer an engine that attaches it."""
+
+    exit_code = 4
+
+
 class StackError(MillraceError):
     """The embedded stack could not be started, stopped or asked."""
 
@@ -193,6 +201,13 @@ class JobTimeoutError(FlinkError):
 
 class CatalogError(MillraceError):
     """The Iceberg catalog or a table in it refused or lost something."""
+
+
+class StorageError(MillraceError):
+    """The object store refused the keys, the region or the access."""
+
+    exit_code = 4
+    default_code = "storage_refused"
 
 
 class CheckFailedError(MillraceError):

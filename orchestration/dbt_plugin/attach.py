@@ -1,75 +1,27 @@
-"""DuckDB connections with the Iceberg catalog attached as `lakehouse`, offline as far as DuckDB's extensions go."""
+"""DuckDB connections with the Iceberg catalog attached, offline as far as DuckDB's extensions go."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from importlib.util import find_spec
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from orchestration.dbt_plugin.config import LakehouseConfig
-from orchestration.errors import BusyError, CatalogError, MillraceError, StackError, UnreachableError
-from orchestration.redaction import redact
-from orchestration.sql import quote_literal
+from orchestration.catalog_errors import file_locked, secret_name_unknown
+from orchestration.dbt_plugin.attempt import Attempt
+from orchestration.dbt_plugin.credentials import Credentials, credentials_of
+from orchestration.dbt_plugin.extensions import EXTENSIONS, load_extensions
+from orchestration.dbt_plugin.plugin_config import PluginConfig
+from orchestration.dbt_plugin.statements import attachment
+from orchestration.errors import CatalogError
+from orchestration.sql import quote_duckdb
 
 if TYPE_CHECKING:
     import duckdb
 
     from orchestration.settings import Settings
 
-# In this order: iceberg needs httpfs for the catalog and avro for manifests, and DuckDB would look for them online.
-EXTENSIONS = ("httpfs", "avro", "iceberg")
-
-_SILENT = re.compile(
-    r"could not connect|could not resolve|could not establish|connection (?:refused|reset|error)|timed? ?out|"
-    r"server error for HTTP|HTTP (?:Error: )?.*\b50[0234]\b",
-    re.IGNORECASE,
-)
-_REFUSALS: Sequence[tuple[str, str, str]] = (
-    (
-        r"could not get token|unauthorized|\b401\b|invalid_client",
-        "refused the credentials",
-        "check CATALOG_CLIENT_ID, CATALOG_CLIENT_SECRET and CATALOG_SCOPE",
-    ),
-    (r"forbidden|\b403\b", "does not let this client read its configuration", "ask for a grant on the catalog"),
-    (
-        # The reference server says 400 of a path that it does not know, Polaris 404.
-        r"not ?found|\b404\b|bad ?request",
-        "has no warehouse {warehouse} under this address",
-        "check CATALOG_WAREHOUSE and the path in CATALOG_URI",
-    ),
-)
-
-
-def extension_path(name: str) -> Path:
-    """Return the file of a DuckDB extension in its wheel.
-
-    Raises:
-        StackError: the wheel is not installed, or holds no build for this DuckDB.
-    """
-    import duckdb
-
-    spec = find_spec(f"duckdb_extension_{name}")
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    pattern = f"extensions/v{duckdb.__version__}/{name}.duckdb_extension"
-    for folder in folders:
-        if (path := Path(folder, pattern)).is_file():
-            return path
-    raise StackError(
-        f"the DuckDB extension {name} for DuckDB {duckdb.__version__} is not installed",
-        hint="run ./millrace once: it installs the locked packages",
-    )
-
-
-def load_extensions(conn: duckdb.DuckDBPyConnection) -> None:
-    """Load the bundled extensions by path: nothing is downloaded and nothing is written under HOME.
-
-    Raises:
-        StackError: a wheel is missing.
-    """
-    for name in EXTENSIONS:
-        conn.execute(f"LOAD {quote_literal(str(extension_path(name)))}")
+__all__ = ["EXTENSIONS", "attach_catalog", "attach_lakehouse", "connect", "connect_catalog", "load_extensions"]
 
 
 def attach_lakehouse(conn: duckdb.DuckDBPyConnection, settings: Settings, *, read_only: bool = False) -> None:
@@ -77,54 +29,81 @@ def attach_lakehouse(conn: duckdb.DuckDBPyConnection, settings: Settings, *, rea
 
     Raises:
         ConfigError: the settings name no catalog that DuckDB can attach.
-        UnreachableError: the catalog does not answer.
+        CatalogUnreachableError: the catalog does not answer.
         CatalogError: it refused the credentials, the grant or the warehouse.
-        StackError: a bundled extension is missing.
+        StackError: an extension is missing.
+    """
+    attach_catalog(conn, PluginConfig.from_settings(settings), credentials_of(settings), read_only=read_only)
+
+
+def attach_catalog(
+    conn: duckdb.DuckDBPyConnection, config: PluginConfig, credentials: Credentials, *, read_only: bool = False
+) -> None:
+    """Attach the catalog that a configuration names, and look whether it is the right one.
+
+    An alias that is attached with other options or credentials is detached first; DuckDB's IF NOT EXISTS would keep it.
+
+    Raises:
+        MillraceError: as `attach_lakehouse`; the code says which kind, see docs/polaris.md.
     """
     import duckdb
 
-    config = LakehouseConfig.from_settings(settings)
-    load_extensions(conn)
-    for statement in config.statements(read_only=read_only):
-        try:
-            conn.execute(statement)
-        except duckdb.Error as error:
-            # The cause is dropped: DuckDB may quote the statement, and with it a secret.
-            raise as_error(str(error), config) from None
+    load_extensions(conn, may_download=config.allow_extension_download)
+    wanted = attachment(config, credentials, read_only=read_only, version=duckdb.__version__)
+    _require_secret(conn, config)
+    found = _attached_options(conn, config.alias)
+    if found is not None:
+        if found == (config.warehouse, wanted.is_read_only, wanted.shown_options()):
+            return
+        conn.execute(f"DETACH {quote_duckdb(config.alias)}")
+    Attempt(conn, config, credentials, wanted).run()
 
 
-def as_error(text: str, config: LakehouseConfig) -> MillraceError:
-    """Return the error that a user reads when DuckDB says `text` while it attaches the catalog."""
-    first = text.strip().splitlines()[0] if text.strip() else "no reason given"
-    reason = redact(first, (secret.get_secret_value() for secret in config.secrets))
-    where = f"the Iceberg catalog at {config.uri}"
-    is_silent = _SILENT.search(text) is not None
-    if not is_silent:
-        for pattern, what, hint in _REFUSALS:
-            if re.search(pattern, text, re.IGNORECASE):
-                return CatalogError(f"{where} {what.format(warehouse=config.warehouse)}: {reason}", hint=hint)
-        return CatalogError(
-            f"{where} could not be attached: {reason}", hint="`millrace config show` prints its settings"
-        )
-    return UnreachableError(
-        f"{where} does not answer: {reason}",
-        hint="start the stack with `./millrace up`, or look at `./millrace status`",
-    )
+def connection_config(config: PluginConfig) -> dict[str, Any]:
+    """Return what duckdb.connect is told: extensions, memory, threads, spilling."""
+    given = {
+        "extension_directory": config.extension_directory,
+        "memory_limit": config.memory_limit,
+        "threads": config.threads,
+        "temp_directory": config.temp_directory,
+        "max_temp_directory_size": config.max_temp_directory_size,
+    }
+    found = {name: value for name, value in given.items() if value is not None}
+    install = str(config.allow_extension_download).lower()
+    return {"allow_persistent_secrets": "false", "autoinstall_known_extensions": install, **found}
 
 
 def connect(settings: Settings, read_only: bool = True) -> duckdb.DuckDBPyConnection:
     """Return a connection to the gold file with the catalog attached as `lakehouse`.
 
-    `marts.fct_trips` and `lakehouse.silver.cleaned_trips` are both in reach. Without a gold file a read-only connection
-    is an empty database in memory.
+    Tables of the catalog are `lakehouse.<namespace>.<table>`. Without a gold file a read-only connection is an empty
+    database in memory.
 
     Raises:
         BusyError: another process writes the gold file.
-        ConfigError, UnreachableError, CatalogError, StackError: as `attach_lakehouse`.
+        ConfigError, CatalogUnreachableError, CatalogError, StackError: as `attach_lakehouse`.
     """
     path = settings.gold_path
-    conn = _open(path, read_only=read_only)
+    return _attached(lambda: _open(path, read_only=read_only), settings, read_only=read_only)
+
+
+def connect_catalog(settings: Settings) -> duckdb.DuckDBPyConnection:
+    """Return a connection in memory with only the catalog attached, read-only: it works while gold is being written.
+
+    Raises:
+        ConfigError, CatalogUnreachableError, CatalogError, StackError: as `attach_lakehouse`.
+    """
+    import duckdb
+
+    return _attached(lambda: duckdb.connect(":memory:"), settings, read_only=True)
+
+
+def _attached(
+    make: Callable[[], duckdb.DuckDBPyConnection], settings: Settings, *, read_only: bool
+) -> duckdb.DuckDBPyConnection:
+    conn = make()
     try:
+        _forbid_foreign_secrets(conn)
         attach_lakehouse(conn, settings, read_only=read_only)
     except BaseException:
         conn.close()
@@ -132,21 +111,29 @@ def connect(settings: Settings, read_only: bool = True) -> duckdb.DuckDBPyConnec
     return conn
 
 
-def connect_catalog(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """Return a connection in memory with only the catalog attached, read-only: it works while gold is being written.
+def _forbid_foreign_secrets(conn: duckdb.DuckDBPyConnection) -> None:
+    """Leave aside the secrets that other processes stored under HOME.
 
-    Raises:
-        ConfigError, UnreachableError, CatalogError, StackError: as `attach_lakehouse`.
+    Not by duckdb.connect's config: a file that this process has open already must be opened with the same one.
     """
-    import duckdb
+    if conn.execute("SELECT current_setting('allow_persistent_secrets')").fetchone() == (True,):
+        conn.execute("SET allow_persistent_secrets = false")
 
-    conn = duckdb.connect(":memory:")
-    try:
-        attach_lakehouse(conn, settings, read_only=True)
-    except BaseException:
-        conn.close()
-        raise
-    return conn
+
+def _attached_options(conn: duckdb.DuckDBPyConnection, alias: str) -> tuple[str, bool, dict[str, str]] | None:
+    row = conn.execute(
+        "SELECT path, readonly, options FROM duckdb_databases() WHERE database_name = ?", [alias]
+    ).fetchone()
+    return None if row is None else (str(row[0]), bool(row[1]), dict(row[2] or {}))
+
+
+def _require_secret(conn: duckdb.DuckDBPyConnection, config: PluginConfig) -> None:
+    name = config.properties.get("SECRET")
+    if name is None:
+        return
+    names = {str(one).lower() for (one,) in conn.execute("SELECT name FROM duckdb_secrets()").fetchall()}
+    if str(name).lower() not in names:
+        raise secret_name_unknown(str(name))
 
 
 def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
@@ -161,7 +148,7 @@ def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         if "lock" in str(error) or "different configuration" in str(error):
             holder = re.search(r"PID (\d+)", str(error))
             by = f"process {holder[1]}" if holder else "another connection of this process"
-            raise BusyError(f"{path} is being written by {by}", hint="wait until the build has ended") from error
+            raise file_locked(str(path), by) from error
         raise CatalogError(
             f"{path} cannot be opened: {str(error).splitlines()[0]}",
             hint="delete it and run `./millrace run`: it is built from silver",

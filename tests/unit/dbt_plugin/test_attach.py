@@ -7,75 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.dbt_plugin import attach
-from orchestration.dbt_plugin.config import LakehouseConfig
-from orchestration.errors import BusyError, CatalogError, MillraceError, StackError, UnreachableError
+from orchestration.dbt_plugin import attach, extensions
+from orchestration.errors import BusyError, CatalogError, StackError
 from orchestration.settings import Settings
-
-CONFIG = LakehouseConfig.from_settings(
-    Settings(
-        catalog="polaris",
-        catalog_uri="http://catalog.example.com",
-        catalog_client_id="dbt",
-        catalog_client_secret="planted-value",
-        storage="s3",
-        warehouse="s3://bucket/wh/",
-    )
-)
-
-
-@pytest.mark.parametrize(
-    ("said", "kind", "part"),
-    [
-        pytest.param(
-            "IO Error: Could not connect to server error for HTTP GET to 'http://catalog.example.com/v1/config'",
-            UnreachableError,
-            "does not answer",
-            id="nobody-listens",
-        ),
-        pytest.param(
-            "Could not get token from http://x/v1/oauth/tokens: Could not connect to server error for HTTP POST",
-            UnreachableError,
-            "does not answer",
-            id="nobody-gives-tokens",
-        ),
-        pytest.param("IO Error: Timeout was reached", UnreachableError, "does not answer", id="too-slow"),
-        pytest.param(
-            "HTTP Error: Request returned HTTP 503 for HTTP GET to 'http://x'", UnreachableError, "503", id="5xx"
-        ),
-        pytest.param(
-            "Could not get token from http://x/v1/oauth/tokens: unauthorized_client",
-            CatalogError,
-            "refused the credentials",
-            id="wrong-secret",
-        ),
-        pytest.param(
-            "Request to 'http://x' returned a non-200 status code (Forbidden_403), with reason: Forbidden",
-            CatalogError,
-            "does not let this client",
-            id="missing-grant",
-        ),
-        pytest.param(
-            "Request to 'http://x' returned a non-200 status code (NotFound_404), with reason: Not Found",
-            CatalogError,
-            "has no warehouse lakehouse under this address",
-            id="wrong-warehouse",
-        ),
-        pytest.param("Binder Error: something new", CatalogError, "something new", id="anything-else"),
-        pytest.param("", CatalogError, "no reason given", id="nothing-said"),
-    ],
-)
-def test_each_refusal_has_its_own_text(said: str, kind: type[MillraceError], part: str) -> None:
-    error = attach.as_error(said, CONFIG)
-    assert type(error) is kind
-    assert part in error.message
-    assert "http://catalog.example.com" in error.message
-    assert error.hint
-
-
-def test_secrets_that_duckdb_quotes_are_removed() -> None:
-    error = attach.as_error("Parser Error: near CLIENT_SECRET 'planted-value' or planted-value", CONFIG)
-    assert "planted-value" not in str(error)
 
 
 def test_extensions_load_offline_and_write_nothing_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,9 +21,16 @@ def test_extensions_load_offline_and_write_nothing_home(tmp_path: Path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_missing_extension_names_itself() -> None:
-    with pytest.raises(StackError, match="extension nonsense for DuckDB"):
-        attach.extension_path("nonsense")
+def test_a_missing_extension_names_version_folder_and_package_and_asks_no_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extensions, "bundled", lambda name: None)
+    with duckdb.connect(config={"extension_directory": str(tmp_path)}) as conn, pytest.raises(StackError) as caught:
+        extensions.load_extensions(conn)
+    assert caught.value.code == "PLT-EXTENSION"
+    for part in (duckdb.__version__, "linux_amd64", str(tmp_path), "downloads are off", "duckdb-extension-httpfs=="):
+        assert part in str(caught.value), part
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_gold_that_is_open_elsewhere_is_busy(tmp_path: Path) -> None:
