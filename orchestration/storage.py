@@ -27,6 +27,11 @@ def oauth2_server_uri(settings: Settings) -> str:
     return settings.catalog_oauth2_server_uri or f"{settings.catalog_uri.rstrip('/')}/v1/oauth/tokens"
 
 
+def is_s3(settings: Settings) -> bool:
+    """Whether files are reached by the S3 protocol: S3 itself, MinIO, or Google's compatible interface."""
+    return settings.warehouse.startswith(("s3://", "s3a://"))
+
+
 def wants_vended_credentials(settings: Settings) -> bool:
     """Whether the catalog shall hand out storage credentials: as given; else not for files and beside static keys."""
     if settings.storage == "file":
@@ -67,7 +72,7 @@ def server_environment(settings: Settings) -> dict[str, str]:
     They are those of the AWS SDK's default chain, so without keys in the settings the rest of that chain decides: role,
     credentials file. An environment is neither on a command line nor in a log.
     """
-    if not _is_s3(settings):
+    if not is_s3(settings):
         return {}
     found = {"AWS_REGION": settings.aws_region}
     key, secret, token = settings.access_key_id, settings.secret_access_key, settings.aws_session_token
@@ -99,7 +104,7 @@ def pyiceberg_io_properties(settings: Settings) -> dict[str, str]:
         if settings.azure_storage_key:
             properties["adls.account-key"] = settings.azure_storage_key.get_secret_value()
         return properties
-    if not _is_s3(settings):
+    if not is_s3(settings):
         return {}
     properties = {"s3.region": settings.aws_region, **_s3_keys(settings)}
     if settings.s3_endpoint:
@@ -146,7 +151,7 @@ def duckdb_secret_options(settings: Settings) -> dict[str, DuckdbValue]:
     if settings.storage not in {"s3", "gcs"} or not key or not secret:
         return {}
     options: dict[str, DuckdbValue] = {"KEY_ID": key, "SECRET": secret.get_secret_value()}
-    if not _is_s3(settings):
+    if not is_s3(settings):
         return {"TYPE": "gcs", **options}
     options = {"TYPE": "s3", **options, "REGION": settings.aws_region, "USE_SSL": settings.duckdb_s3_use_ssl}
     if settings.aws_session_token:
@@ -158,13 +163,8 @@ def duckdb_secret_options(settings: Settings) -> dict[str, DuckdbValue]:
     return options
 
 
-def _is_s3(settings: Settings) -> bool:
-    """Whether files are reached by the S3 protocol: S3 itself, MinIO, or Google's compatible interface."""
-    return settings.warehouse.startswith(("s3://", "s3a://"))
-
-
 def _file_io(settings: Settings) -> str:
-    return _FILE_IO["s3"] if _is_s3(settings) else _FILE_IO[settings.storage]
+    return _FILE_IO["s3"] if is_s3(settings) else _FILE_IO[settings.storage]
 
 
 def _java_store(settings: Settings) -> dict[str, str]:
@@ -175,7 +175,7 @@ def _java_store(settings: Settings) -> dict[str, str]:
             "adls.auth.shared-key.account.name": settings.azure_storage_account or "",
             "adls.auth.shared-key.account.key": settings.azure_storage_key.get_secret_value(),
         }
-    if not _is_s3(settings):
+    if not is_s3(settings):
         return {}
     options = {"client.region": settings.aws_region, **_s3_keys(settings)}
     if settings.s3_endpoint:

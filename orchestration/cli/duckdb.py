@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestration.cli.terminal import AsJson, say, show, stdout_reserved, table
+from orchestration.errors import MillraceError
 
 if TYPE_CHECKING:
     import duckdb as engine
@@ -55,6 +56,12 @@ def duckdb(
             _shell(conn, settings.instance_dir / "duckdb_history")
         else:
             _print(conn, sys.stdin.read() if command is None else command, as_json=as_json)
+    except MillraceError as error:
+        from orchestration.storage_errors import is_of_store, storage_error
+
+        if is_of_store(error.message):
+            raise storage_error(error.message, settings) from None
+        raise
     finally:
         conn.close()
 
@@ -86,8 +93,6 @@ def _print_table(result: QueryResult) -> None:
 def _shell(conn: engine.DuckDBPyConnection, history: Path) -> None:
     """Read statements up to their semicolon and print their results, until end of file or `.quit`."""
     import readline
-
-    from orchestration.errors import MillraceError
 
     history.parent.mkdir(parents=True, exist_ok=True)
     if history.is_file():

@@ -73,9 +73,16 @@ def execute(
 
     Raises:
         RunFailedError: a step failed.
-        UnreachableError: the stack is down, found before Dagster is loaded.
+        UnreachableError: the stack is down, or an S3 store, found before Dagster is loaded.
+        NotFoundError, StorageError: as `require_store`.
     """
+    from orchestration.storage import is_s3
+
     require_services(settings)
+    if is_s3(settings):
+        from orchestration.catalog.store import require_store
+
+        require_store(settings)
     with RunProgress() as progress:
         progress.message("loading Dagster")
         from orchestration.pipeline import run_batch

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from orchestration.catalog import open_catalog
 from orchestration.catalog.client import catalog_errors
+from orchestration.catalog.store import require_store
 from orchestration.settings import Settings
+from orchestration.storage_errors import endpoint_of
 from orchestration.validation.results import Outcome, Result, check
 
 
@@ -25,9 +27,11 @@ def check_catalog(settings: Settings) -> Result:
 
 
 def check_storage(settings: Settings) -> Result:
-    """Check that the warehouse can be written to. Object stores are proved by reading the tables in the data stage."""
+    """Check that the folder can be written to, or that the S3 store answers with the bucket and takes the keys."""
 
     def look() -> Outcome:
+        if require_store(settings):
+            return Outcome(True, f"{settings.warehouse} at {endpoint_of(settings)}")
         if not settings.warehouse.startswith("file:"):
             return Outcome(True, f"{settings.warehouse}: proved by reading the tables below")
         path = Path(settings.warehouse.removeprefix("file://"))
