@@ -90,10 +90,11 @@ def cluster_config(settings: Settings, rpc_port: int) -> dict[str, object]:
         "restart-strategy.failure-rate.failure-rate-interval": "5 min",
         "restart-strategy.failure-rate.delay": "2 s",
         # A killed TaskManager is noticed by refused connections long before its heartbeat runs out.
-        "heartbeat.interval": "3 s",
+        "heartbeat.interval": "2 s",
         # How long the REST API answers from its copy of a job. With Flink's 3 s every job seems to end 3 s late.
         "web.refresh-interval": "100 ms",
-        "heartbeat.timeout": "15 s",
+        # So long a TaskManager waits for a JobManager that was killed before it turns to the new one.
+        "heartbeat.timeout": "10 s",
         "heartbeat.rpc-failure-threshold": 2,
         "taskmanager.registration.initial-backoff": "200 ms",
         "taskmanager.registration.max-backoff": "2 s",
