@@ -49,6 +49,11 @@ def query_key(name: str) -> list[str]:
     return ["queries", name]
 
 
+def stream_name(dataset: str) -> str:
+    """Return the name of a dataset's stream among the persistent queries."""
+    return f"{dataset}_stream"
+
+
 def stream_key(dataset: str) -> list[str]:
     """Return the asset key of a dataset's stream."""
-    return ["streams", f"{dataset}_stream"]
+    return ["streams", stream_name(dataset)]

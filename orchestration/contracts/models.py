@@ -123,6 +123,14 @@ class Stream(_Model):
     remember_keys_h: int = Field(default=24, ge=1, le=8760)
 
 
+class Freshness(_Model):
+    """Hours after which a layer is stale in Dagster: since it was last brought up to date, whatever the events say."""
+
+    bronze_h: int = Field(default=24, ge=1, le=8760)
+    silver_h: int = Field(default=24, ge=1, le=8760)
+    marts_h: int = Field(default=24, ge=1, le=8760)
+
+
 class QualityRule(_Model):
     """A named SQL predicate over source names; a row for which it does not hold is rejected under that name."""
 
@@ -169,6 +177,7 @@ class DatasetContract(_Model):
     parameters: dict[Identifier, date] = {}
     quality_rules: tuple[QualityRule, ...] = Field(min_length=1)
     stream: Stream = Stream()
+    freshness: Freshness = Freshness()
 
     @model_validator(mode="after")
     def _holds_together(self) -> DatasetContract:
@@ -270,6 +279,7 @@ class DatasetContract(_Model):
                 "owner": True,
                 "files": True,
                 "stream": True,
+                "freshness": True,
                 "columns": {"__all__": {"description"}},
                 "quality_rules": {"__all__": {"description"}},
             },

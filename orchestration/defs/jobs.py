@@ -8,8 +8,9 @@ from pydantic import Field
 
 from orchestration.defs.failure import failures, say_why
 from orchestration.defs.resources import SqlEngineResource
+from orchestration.defs.streams import STREAM_JOBS
 from orchestration.errors import FlinkError, InputError
-from orchestration.naming import BATCH_JOB, RECONCILE_JOB, SILVER_JOB
+from orchestration.naming import BATCH_JOB, MARTS_JOB, RECONCILE_JOB, SILVER_JOB
 
 if TYPE_CHECKING:
     from orchestration.flink.queries.reconcile import Repair
@@ -34,6 +35,16 @@ silver_refresh = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     hooks={say_why},
     tags={"millrace/job": "refresh"},
+)
+
+
+marts_refresh = dg.define_asset_job(
+    MARTS_JOB,
+    selection=dg.AssetSelection.groups("gold"),
+    description="The marts from silver as it is. The sensor silver_changed asks for it.",
+    executor_def=dg.in_process_executor,
+    hooks={say_why},
+    tags={"millrace/job": "marts"},
 )
 
 
@@ -90,4 +101,4 @@ def query_reconcile() -> None:
     reconcile_queries()
 
 
-JOBS = (lakehouse_batch, silver_refresh, query_reconcile)
+JOBS = (lakehouse_batch, silver_refresh, marts_refresh, query_reconcile, *STREAM_JOBS)

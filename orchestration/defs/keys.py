@@ -6,7 +6,7 @@ import dagster as dg
 
 from orchestration.contracts import DatasetContract
 from orchestration.flink.queries.names import safe_name
-from orchestration.naming import landing_key, query_key, table_key
+from orchestration.naming import landing_key, query_key, stream_key, table_key
 
 GOLD_POOL = "gold"
 
@@ -24,6 +24,11 @@ def table_asset(table: str) -> dg.AssetKey:
 def query_asset(name: str) -> dg.AssetKey:
     """Return the key of a persistent query; two names that differ only in signs and case have the same."""
     return dg.AssetKey(query_key(safe_name(name)))
+
+
+def stream_asset(dataset: str) -> dg.AssetKey:
+    """Return the key of a dataset's stream."""
+    return dg.AssetKey(stream_key(dataset))
 
 
 def pool_of(key: dg.AssetKey) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def look(engine: StreamEngine, memory: Memory, now: datetime) -> Round:
-    """Read all queries that should run, and judge them.
+    """Read all queries that should run, and judge them; streams of the lakehouse are left to those who know them.
 
     Raises:
         UnreachableError: the cluster does not answer.

@@ -8,7 +8,16 @@ import textwrap
 from pathlib import Path
 
 from orchestration.definitions import defs
-from orchestration.naming import BATCH_JOB, MAINTENANCE_JOB, RECONCILE_JOB, SILVER_JOB
+from orchestration.naming import (
+    BATCH_JOB,
+    MAINTENANCE_JOB,
+    MARTS_JOB,
+    RECONCILE_JOB,
+    SILVER_JOB,
+    STREAM_DEPLOY_JOB,
+    STREAM_HEAL_JOB,
+    STREAM_STOP_JOB,
+)
 from tests.graph.graph_text import graph_text
 
 REPO = Path(__file__).resolve().parents[2]
@@ -66,20 +75,30 @@ def test_definitions_load_without_service_network_or_environment(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_jobs_run_in_one_process_and_nothing_starts_by_itself() -> None:
+def test_jobs_run_in_one_process_and_nothing_starts_by_itself_but_the_watch_over_streams() -> None:
     repository = defs.get_repository_def()
-    jobs = (BATCH_JOB, SILVER_JOB, RECONCILE_JOB, MAINTENANCE_JOB)
+    jobs = (BATCH_JOB, SILVER_JOB, MARTS_JOB, RECONCILE_JOB, MAINTENANCE_JOB)
+    jobs += (STREAM_DEPLOY_JOB, STREAM_STOP_JOB, STREAM_HEAL_JOB)
     assert {repository.get_job(name).executor_def.name for name in jobs} == {"in_process"}
     assert {(one.job_name, one.cron_schedule) for one in repository.schedule_defs} == {
         (SILVER_JOB, "*/15 * * * *"),
         (RECONCILE_JOB, "*/5 * * * *"),
         (MAINTENANCE_JOB, "30 3 * * *"),
     }
-    assert {(one.name, one.job_name) for one in repository.sensor_defs} == {
-        ("query_health", RECONCILE_JOB),
-        ("iceberg_file_counts", MAINTENANCE_JOB),
+    assert {one.default_status.value for one in repository.schedule_defs} == {"STOPPED"}
+    assert {
+        (one.name, one.targets[0].job_name if one.targets else None, one.default_status.value)
+        for one in repository.sensor_defs
+    } == {
+        ("query_health", RECONCILE_JOB, "STOPPED"),
+        ("iceberg_file_counts", MAINTENANCE_JOB, "STOPPED"),
+        ("silver_changed", MARTS_JOB, "STOPPED"),
+        ("stream_audit", SILVER_JOB, "STOPPED"),
+        # These do nothing while no stream is to run, nothing is silent and no mail server is named.
+        ("stream_health", STREAM_HEAL_JOB, "RUNNING"),
+        ("sensor_heartbeats", None, "RUNNING"),
+        ("failed_run_email", None, "RUNNING"),
     }
-    assert {one.default_status.value for one in (*repository.schedule_defs, *repository.sensor_defs)} == {"STOPPED"}
 
 
 def test_the_batch_job_deploys_no_query() -> None:

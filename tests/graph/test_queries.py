@@ -299,7 +299,7 @@ def test_queries_without_an_asset_are_told_by_alerts_alone(
     engine: FakeEngine, tick: Tick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr("orchestration.defs.sensors.tell", lambda _, alerts: told.extend(a.key for a in alerts))
+    monkeypatch.setattr("orchestration.defs.sensors.send", lambda *args: told.extend(a.key for a in args[-1]))
     engine.deploy(QuerySpec(name="elsewhere", query="SELECT a FROM t"))
     engine.set_state("elsewhere", QueryState.LOST)
     assert [tick().asset_events, tick().asset_events] == [[], []]
@@ -326,7 +326,7 @@ def test_a_job_of_ours_without_record_is_an_alert(
     watchable: Watchable, tick: Tick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr("orchestration.defs.sensors.tell", lambda _, alerts: told.extend(a.key for a in alerts))
+    monkeypatch.setattr("orchestration.defs.sensors.send", lambda *args: told.extend(a.key for a in args[-1]))
     watchable.rest = Rest((JobOverview(jid="a" * 32, name="default.gone.0a1b2c3d", state="RUNNING"),))
     assert tick().run_requests == []
     assert told == ["default.gone.0a1b2c3d:registry_mismatch"]

@@ -15,6 +15,9 @@ from orchestration.flink.text.durations import Duration
 
 DEFAULT_CHECKPOINT_INTERVAL = timedelta(seconds=60)
 
+STREAM = "stream"
+"""Value of the label `kind` of a dataset's stream."""
+
 _SET_BY_FIELDS = {
     "pipeline.name": "the name is derived from the query's",
     "execution.runtime-mode": "use the field mode",
@@ -136,3 +139,8 @@ class QuerySpec(StoredModel):
     def to_json(self, exclude: set[str] | None = None) -> dict[str, Any]:
         """Return the definition as JSON values; `QuerySpec.model_validate` reads it back."""
         return self.model_dump(mode="json", exclude=exclude)
+
+
+def is_stream(spec: QuerySpec) -> bool:
+    """Whether this is the stream of a dataset, which has conditions of its own (orchestration.lakehouse.streams)."""
+    return spec.labels.get("kind") == STREAM

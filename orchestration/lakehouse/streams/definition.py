@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from orchestration.broker_security import flink_broker_options
 from orchestration.contracts import DatasetContract
 from orchestration.flink.queries.names import safe_name
-from orchestration.flink.queries.spec import QuerySpec, RestartPolicy
+from orchestration.flink.queries.spec import STREAM, QuerySpec, RestartPolicy
 from orchestration.lakehouse.statements import (
     JUDGED,
     create_group_source,
@@ -16,6 +17,7 @@ from orchestration.lakehouse.statements import (
     stream_bronze,
     stream_silver,
 )
+from orchestration.naming import stream_name
 from orchestration.settings import Settings
 
 _EXECUTION = {
@@ -39,11 +41,6 @@ _EXECUTION = {
 }
 
 
-def stream_name(dataset: str) -> str:
-    """Return the name of a dataset's stream among the persistent queries."""
-    return f"{dataset}_stream"
-
-
 def safe_stream_name(dataset: str) -> str:
     """Return the part of its jobs' names that says whose they are."""
     return safe_name(stream_name(dataset))
@@ -61,7 +58,7 @@ def stream_spec(settings: Settings, contract: DatasetContract) -> QuerySpec:
     contract gives the same definition, whatever the tables hold.
     """
     source = create_group_source(
-        contract, {"properties.bootstrap.servers": settings.broker_url}, group=consumer_group(contract.name)
+        contract, flink_broker_options(settings, is_stored=True), group=consumer_group(contract.name)
     )
     inserts = [stream_bronze(contract), stream_silver(contract), store_rejected(contract, skip_stored=False)]
     return QuerySpec(
@@ -75,5 +72,5 @@ def stream_spec(settings: Settings, contract: DatasetContract) -> QuerySpec:
         checkpoint_interval=timedelta(milliseconds=settings.checkpoint_interval_ms),
         state_ttl=timedelta(hours=contract.stream.remember_keys_h),
         restart_policy=RestartPolicy(kind="owner"),
-        labels={"owner": contract.owner, "dataset": contract.name, "kind": "stream"},
+        labels={"owner": contract.owner, "dataset": contract.name, "kind": STREAM},
     )

@@ -59,6 +59,11 @@ class History:
     gave_up_at: datetime | None = None
     submitted_at: datetime | None = None
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it was given up, and nobody deployed it since."""
+        return self.gave_up_at is not None and (self.submitted_at is None or self.submitted_at <= self.gave_up_at)
+
 
 @dataclass(frozen=True)
 class Healing:
@@ -87,7 +92,7 @@ def decide(health: Health, history: History, budget: Budget, now: datetime) -> H
     if history.is_trying:
         return Healing("wait", "a run deploys it")
     gave_up = history.gave_up_at
-    if gave_up is not None and (history.submitted_at is None or history.submitted_at <= gave_up):
+    if gave_up is not None and history.is_given_up:
         return Healing("wait", f"given up at {gave_up:%Y-%m-%d %H:%M:%S} UTC; `millrace stream deploy` tries again")
     start = now - timedelta(seconds=budget.window_s)
     recent = sorted(at for at in history.attempts if at > start and (gave_up is None or at > gave_up))

@@ -26,6 +26,7 @@ class Flow:
         checkpoint_interval_s: of the job.
         dead_letters: records that the dead-letter topic ever got.
         dropped: at least so many records were read and gave no row in bronze, and no audit has looked at them.
+        audited: where the last audit ended, as text that changes with each; empty before the first.
     """
 
     at: datetime
@@ -35,6 +36,7 @@ class Flow:
     checkpoint_interval_s: float | None = None
     dead_letters: int | None = None
     dropped: int | None = None
+    audited: str = ""
 
 
 class Sample(BaseModel):

@@ -13,7 +13,7 @@ from pyiceberg.table import Table
 from orchestration.broker.offsets import LogRange, consumer_lag, try_log_offsets
 from orchestration.catalog import find_table, open_catalog
 from orchestration.catalog.progress import BronzeMark, read_mark
-from orchestration.catalog.snapshots import added_rows, ancestry, snapshots_after
+from orchestration.catalog.snapshots import added_rows, ancestry, current_id, snapshots_after, total_rows
 from orchestration.contracts import DatasetContract
 from orchestration.errors import ConflictError, InputError, UnreachableError
 from orchestration.flink.engine import SqlEngine, open_engine
@@ -24,9 +24,10 @@ from orchestration.flink.queries.holder import is_at_work
 from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.states import Desired
 from orchestration.lakehouse.streams.commits import as_commit
-from orchestration.lakehouse.streams.definition import consumer_group, stream_name
+from orchestration.lakehouse.streams.definition import consumer_group
 from orchestration.lakehouse.streams.owner import find_stream
 from orchestration.lakehouse.streams.verdict import Flow, FlowLimits, Sample, judge_flow, remember
+from orchestration.naming import stream_name
 from orchestration.settings import Settings
 
 T = TypeVar("T")
@@ -55,12 +56,23 @@ class StreamMemory(BaseModel):
 
     Args:
         flows: name of a stream to samples of the last minutes, oldest first.
+        reported: name of a stream to when its tables were last told to be up to date.
     """
 
     model_config = ConfigDict(frozen=True)
 
     round: Memory = Memory()
     flows: dict[str, tuple[Sample, ...]] = {}
+    reported: dict[str, datetime] = {}
+
+
+@dataclass(frozen=True)
+class TableState:
+    """What a table holds now."""
+
+    name: str
+    snapshot_id: int
+    rows: int
 
 
 def look_at_stream(settings: Settings, contract: DatasetContract, now: datetime | None = None) -> StreamLook | None:
@@ -111,7 +123,23 @@ def remember_streams(looks: Sequence[StreamLook], memory: StreamMemory, found: R
         else memory.flows.get(look.name, ())
         for look in looks
     }
-    return StreamMemory(round=found.memory, flows=flows)
+    reported = {name: at for name, at in memory.reported.items() if name in flows}
+    return StreamMemory(round=found.memory, flows=flows, reported=reported)
+
+
+def read_tables(settings: Settings, contract: DatasetContract) -> list[TableState]:
+    """Return what bronze and silver hold now; a table without data is left out.
+
+    Raises:
+        UnreachableError: the catalog does not answer.
+    """
+    catalog, found = open_catalog(settings), list[TableState]()
+    for name in (contract.tables.bronze, contract.tables.silver):
+        table = find_table(catalog, name)
+        snapshot_id = current_id(table) if table is not None else None
+        if snapshot_id is not None:
+            found.append(TableState(name, snapshot_id, total_rows(table)))
+    return found
 
 
 def _watch(engine: SqlEngine, contract: DatasetContract, record: QueryRecord, at: datetime) -> Watched:
@@ -156,7 +184,14 @@ def _read_flow(settings: Settings, contract: DatasetContract, flow: Flow, silent
         committed_at=newest_commit_at(bronze) if bronze is not None else None,
         dead_letters=sum(log.end for log in dead.values()) if "broker" not in silent else None,
         dropped=count_dropped(bronze, read, logs) if bronze is not None and read else None,
+        audited=_audited(bronze) if bronze is not None else "",
     )
+
+
+def _audited(bronze: Table) -> str:
+    mark = read_mark(bronze, BronzeMark)
+    offsets = sorted(mark.next_offsets.items()) if mark is not None else []
+    return ",".join(f"{partition}:{offset}" for partition, offset in offsets)
 
 
 def newest_commit_at(bronze: Table) -> datetime | None:
