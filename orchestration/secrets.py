@@ -26,6 +26,9 @@ MANAGERS = "millrace.secret_managers"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,252}")
 OWNER = "the platform engineer, who owns platform/platform.yaml"
 
+PAIR = ("aws_access_key_id", "aws_secret_access_key")
+"""Settings that one reference to an object store's credentials fills."""
+
 _KEY, _SECRET = "access_key_id", "secret_access_key"
 Manager = Callable[[str], str | None]
 
@@ -124,6 +127,19 @@ def find_pair(name: str, places: SecretPlaces) -> tuple[str, SecretStr] | None:
         raise _no_pair(name)
     remember_secrets([secret])
     return key, SecretStr(secret)
+
+
+def secret_for(field: str, name: str, places: SecretPlaces) -> str | SecretStr | None:
+    """Return what a reference gives a setting: a half of a pair for the two keys of an object store; None: nothing.
+
+    Raises:
+        ConfigError: as `find_secret` and `find_pair`.
+    """
+    if field not in PAIR:
+        value = find_secret(name, places)
+        return value if value is None or "secret" in field else value.get_secret_value()
+    pair = find_pair(name, places)
+    return None if pair is None else pair[PAIR.index(field)]
 
 
 def unresolved(refs: Sequence[SecretRef], places: SecretPlaces, owner: str = OWNER) -> SecretReferenceError:

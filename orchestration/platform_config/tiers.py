@@ -117,6 +117,40 @@ def environments(root: Path, given: Path | None = None) -> list[str]:
     return sorted({*inside, *folders})
 
 
+def read_tiers(
+    root: Path, environ: Mapping[str, str], environment: str | None, given: Path | None = None, *, is_named: bool = True
+) -> Tiers:
+    """Return both tiers of an environment, checked against each other.
+
+    Args:
+        environ: for `${VAR}` in the project file.
+        environment: None: the platform file takes no part.
+        given: the platform file that a variable names; None: looked for in `platform/`.
+        is_named: somebody asked for this environment; else it may be missing.
+
+    Raises:
+        TierError: every fault found, each with its line.
+        ConfigError: the file that was asked for does not exist.
+    """
+    faults: list[Fault] = []
+    project, document = Project(name="millrace"), _NO_PROJECT
+    found: tuple[Platform, Document] | None = None
+    try:
+        project, document = read_project(root, environ)
+    except TierError as error:
+        faults += error.faults
+    if environment is not None:
+        try:
+            found = read_platform(root, environment, given, is_named=is_named)
+        except TierError as error:
+            faults += error.faults
+    if faults:
+        raise TierError(faults)
+    tiers = Tiers(environment or LOCAL, project, document, *(found or (None, None)))
+    check_together(tiers)
+    return tiers
+
+
 def read_platform(
     root: Path, environment: str, given: Path | None, *, is_named: bool
 ) -> tuple[Platform, Document] | None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from orchestration.platform_config.tiers import LOCAL, read_tiers
 from orchestration.redaction import remember_secrets
+from orchestration.secrets import MOUNT_ROOT, SecretPlaces
 from orchestration.settings import names
 from orchestration.settings.envfile import read_env_file
+from orchestration.settings.from_tiers import split_variables, tier_values
+from orchestration.settings.layers import Layers
 from orchestration.settings.model import SECRET, Origin, Settings, checkout
 from orchestration.settings.problems import Problem, SettingsError
 from orchestration.settings.profiles import Profile, find_profile
@@ -23,50 +26,70 @@ def load_settings(
     instance: str | None = None,
     environ: Mapping[str, str] | None = None,
     *,
+    platform_env: str | None = None,
     repo_root: Path | None = None,
+    system_root: Path = Path("/"),
 ) -> Settings:
-    """Return the settings of this process: arguments > environment > stack.env > profile file > defaults.
+    """Return the settings of this process; docs/configuration.md has the order of the sources.
+
+    Secrets that platform.yaml names are looked up in variables and mounted files. One that is not there is no error
+    yet: `Settings.with_secrets` asks the managers and refuses.
 
     Args:
         profile: name in `platform/profiles` or path of a file; None: MILLRACE_PROFILE, else `.env`, else `local`.
         instance: None: MILLRACE_INSTANCE, else `default`.
         environ: instead of the process environment.
+        platform_env: environment of platform.yaml; None: MILLRACE_PLATFORM_ENV, else `local`.
         repo_root: instead of the checkout that this module is in.
+        system_root: where `sys/fs/cgroup` is looked for.
 
     Raises:
         ConfigError: every problem found, one a line.
     """
     environ = os.environ if environ is None else environ
     root = (repo_root or checkout()).absolute()
+    _refuse_contradictions(environ)
     active = find_profile(root, profile or environ.get("MILLRACE_PROFILE") or None)
-    values: dict[str, Any] = {"repo_root": root, "cache_dir": _default_cache(environ)}
-    sources: dict[str, str] = {}
-
-    def take(found: Mapping[str, str], source: str, folder: Path) -> None:
-        values.update(found)
-        sources.update(dict.fromkeys(found, source))
-        if found.get("data_path"):
-            values["data_path"] = _absolute(found["data_path"], folder)
-
     in_file = read_env_file(active.path) if active.path else {}
     wrong, notes = _check_names(in_file, active.title)
-    from_environ = _known(environ)
-    take(_known(in_file), active.title, root)
-    if active.name in EMBEDDED_PROFILES:
-        chosen = values | from_environ | ({"instance": instance} if instance else {})
-        state_dir = root / str(chosen.get("state_dir") or ".millrace")
-        take(
-            _known(read_env_file(state_dir / str(chosen.get("instance") or "default") / "stack.env")), "stack.env", root
-        )
-    take(from_environ, "environment", Path.cwd())
+    layers = Layers({"repo_root": root, "cache_dir": _default_cache(environ)})
+    from_file, from_environ = _known(in_file), _known(environ)
+    chosen = from_file | from_environ | ({"instance": instance} if instance else {})
+    instance_dir = root / str(chosen.get("state_dir") or ".millrace") / str(chosen.get("instance") or "default")
+
+    named = platform_env or chosen.get("platform_env") or None
+    given = Path(chosen["platform_file"]) if chosen.get("platform_file") else None
+    is_named = bool(named or given)
+    # A profile of variables describes a deployment by itself: platform.yaml then takes no part unless it is asked for.
+    environment = named or (LOCAL if is_named or active.name in EMBEDDED_PROFILES else None)
+    tiers = read_tiers(root, environ, environment, given, is_named=bool(named))
+    found = tier_values(tiers, instance_dir)
+    others = split_variables(found, names.field_names(Settings.model_fields))
+    notes += _check_variables(others, found.variables_source)
+    if not is_named:
+        layers.take_tiers(found)
+    layers.take(from_file, active.title, root)
+    if is_named:
+        layers.take_tiers(found)
+    if environment == LOCAL if is_named else active.name in EMBEDDED_PROFILES:
+        layers.take(_known(read_env_file(instance_dir / "stack.env")), "stack.env", root)
+    layers.take(from_environ, "environment", Path.cwd())
+    layers.pin(found)
     if instance:
-        take({"instance": instance}, "argument", root)
-    values["profile"] = active.name
+        layers.take({"instance": instance}, "argument", root)
+    if platform_env:
+        layers.take({"platform_env": platform_env}, "argument", root)
+    layers.limit_memory(system_root)
+    values, sources = layers.values, layers.sources
+    values["profile"] = named if named and named != LOCAL else active.name
     sources["profile"] = (
         "argument" if profile else sources.get("profile", ".env" if active.title == ".env" else "default")
     )
+    places = SecretPlaces(environ, Path(values.get("secrets_dir") or MOUNT_ROOT), managers={})
+    values["pending"] = layers.look_up(places)
     # From here on no message of this process can show them; a placeholder is no secret.
-    remember_secrets(str(values[name]) for name in SECRET if name in values and not str(values[name]).startswith("<"))
+    given_secrets = [values[name] for name in SECRET if isinstance(values.get(name), str)]
+    remember_secrets(secret for secret in given_secrets if not secret.startswith("<"))
     try:
         settings = Settings(**values)
     except SettingsError as error:
@@ -78,9 +101,9 @@ def load_settings(
     retired = [
         f"{name} in the environment is ignored; {names.RETIRED[name]}" for name in names.RETIRED if name in environ
     ]
-    return settings.from_origin(
-        Origin(sources, active.path.absolute() if active.path else None, (*notes, *retired), dict(environ))
-    )
+    path = active.path.absolute() if active.path else None
+    every = (*notes, *tiers.warnings(), *retired)
+    return settings.from_origin(Origin(sources, path, every, dict(environ), layers.references))
 
 
 def active_profile(repo_root: Path, environ: Mapping[str, str] | None = None) -> Profile:
@@ -111,9 +134,31 @@ def _check_names(found: Mapping[str, str], title: str) -> tuple[list[Problem], l
     return wrong, notes
 
 
-def _absolute(data_path: str, folder: Path) -> str:
-    """Return a local data path as absolute: Dagster's processes run in other folders. Addresses stay as they are."""
-    return data_path if "://" in data_path or data_path.startswith(("/", "<")) else str(folder / data_path)
+def _check_variables(others: Mapping[str, str], source: str) -> list[str]:
+    """Return notes on variables of the resource profile that are not settings; a near miss is refused.
+
+    Raises:
+        ConfigError: names each that is surely a misspelled setting.
+    """
+    wrong, notes = _check_names(others, source)
+    if wrong:
+        raise SettingsError(wrong)
+    return [note.replace("is ignored", "reaches only the pods of runs") for note in notes]
+
+
+def _refuse_contradictions(environ: Mapping[str, str]) -> None:
+    """Refuse two names of one thing with two values.
+
+    Raises:
+        ConfigError: names both.
+    """
+    wrong = [
+        Problem((second,), f"{first} and {second} differ", "they mean the same; set one of them")
+        for first, second in names.SAME
+        if environ.get(first) and environ.get(second) and environ[first] != environ[second]
+    ]
+    if wrong:
+        raise SettingsError(wrong)
 
 
 def _default_cache(environ: Mapping[str, str]) -> Path:

@@ -5,24 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestration.errors import ConfigError
 from orchestration.redaction import MASK, is_sensitive_key, redact
-from orchestration.secrets import MOUNT_ROOT, SecretPlaces
+from orchestration.secrets import MOUNT_ROOT, SecretPlaces, SecretRef, secret_for, unresolved
 from orchestration.settings import names, problems, rules
+from orchestration.settings.broker_security import BrokerSecuritySettings
 from orchestration.settings.compute import ComputeSettings
 from orchestration.settings.limits import LimitSettings
 from orchestration.settings.maintenance import MaintenanceSettings
+from orchestration.settings.pipeline import PipelineSettings, Port
 from orchestration.settings.sql_engine import SqlEngineSettings
 from orchestration.settings.streams import StreamSettings
 
-Port = Annotated[int, Field(ge=1, le=65535)]
 Data = dict[str, Any]
 _FOLDERS = ("repo_root", "state_dir", "cache_dir", "datasets_dir", "secrets_dir", "duckdb_temp_directory")
 
@@ -33,12 +33,14 @@ class Origin:
 
     Attributes:
         environ: the variables that references to secrets are looked up in.
+        references: secrets by the field that they fill, also those that have a value.
     """
 
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
     profile_path: Path | None = None
     notes: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    references: Mapping[str, SecretRef] = field(default_factory=dict[str, SecretRef])
 
 
 def checkout() -> Path:
@@ -51,18 +53,15 @@ def _instance_path(*parts: str) -> Any:
     return lambda data: Path(data["state_dir"], data["instance"], *parts)
 
 
-def _loopback(port: str) -> Any:
-    """Return a default factory for the loopback address of the server whose port field is `port`."""
-    return lambda data: f"http://127.0.0.1:{data[port]}"
-
-
 def _is_embedded_catalog(data: Data) -> bool:
     return data["catalog"] == "rest" and (
         data["storage"] == "file" or (data["profile"], data["storage"]) == ("local", "s3")
     )
 
 
-class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings, LimitSettings, ComputeSettings):
+class Settings(
+    SqlEngineSettings, MaintenanceSettings, StreamSettings, LimitSettings, ComputeSettings, PipelineSettings, BrokerSecuritySettings
+):
     """All settings of one instance, checked. The name in the environment is the upper-case field name (`names.py`).
 
     Constructing it reads neither files nor the environment: that is `load_settings`. Unknown names are ignored.
@@ -85,37 +84,14 @@ class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings, LimitSett
     )
     datasets_dir: Path = Field(default_factory=lambda d: Path(d["repo_root"], "platform", "datasets"))
     secrets_dir: Path = Field(default=MOUNT_ROOT, description="folder of mounted secrets")
+    platform_env: str | None = Field(default=None, description="environment of platform.yaml; None: local")
+    platform_file: Path | None = Field(default=None, description="None: platform/<env>/platform.yaml or platform.yaml")
 
     # The four axes
     broker: Literal["kafka", "redpanda"] = Field(default="kafka", description="broker product")
     catalog: Literal["rest", "polaris", "hadoop"] = Field(default="rest", description="Iceberg catalog")
     storage: Literal["file", "s3", "gcs", "azure"] = Field(default="file", description="where table files live")
     mode: Literal["batch", "streaming"] = Field(default="batch", description="how bronze is fed")
-
-    # Dataset and topics
-    dataset: str = Field(default="taxi", pattern=r"^[a-z][a-z0-9_]{0,63}$", description="folder in platform/datasets")
-    topic: str | None = Field(default=None, description="main topic; None: the contract's")
-    dlq_topic: str | None = Field(default=None, description="topic of rejected rows; None: the contract's")
-    topic_partitions: int = Field(default=4, ge=1)
-    dlq_partitions: int = Field(default=1, ge=1)
-    topic_retention_ms: int = Field(default=259_200_000, ge=-1, description="-1: for ever")
-    dlq_retention_ms: int = Field(default=604_800_000, ge=-1, description="-1: for ever")
-    dlq_max: int = Field(default=0, ge=0, description="dead letters tolerated by validation")
-
-    # Broker
-    kafka_port: Port = 9092
-    broker_url: str = Field(
-        default_factory=lambda d: f"127.0.0.1:{d['kafka_port']}", description="host:port[,host:port]"
-    )
-
-    # Flink
-    flink_rest_port: Port = 8081
-    flink_sql_gateway_port: Port = 8083
-    flink_rest_url: str = Field(default_factory=_loopback("flink_rest_port"))
-    flink_sql_gateway_url: str = Field(default_factory=_loopback("flink_sql_gateway_port"))
-    flink_parallelism: int = Field(default=2, ge=1)
-    flink_task_slots: int = Field(default=8, ge=1)
-    checkpoint_interval_ms: int = Field(default=10_000, ge=100)
 
     # Catalog
     catalog_port: Port = 8181
@@ -155,28 +131,12 @@ class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings, LimitSett
     azure_storage_account: str | None = None
     azure_storage_key: SecretStr | None = None
 
-    # Generator
+    # Files of the generator
     data_path: str = Field(
         default_factory=lambda d: str(Path(d["state_dir"], d["instance"], "data")),
         description="file, folder, glob or s3://",
     )
-    generator_mode: Literal["burst", "realtime", "batch"] = "burst"
-    speed_factor: float = Field(default=1.0, gt=0, description="realtime: event seconds a wall-clock second")
-    rate_limit: int = Field(default=0, ge=0, description="events a second; 0: unlimited")
-    batch_size: int = Field(default=1000, ge=1)
-    batch_delay: float = Field(default=1.0, ge=0, description="seconds between two batches")
-    max_events: int = Field(default=0, ge=0, description="0: all")
-    validate_schema: bool = Field(default=True, description="check rows against the contract before they are sent")
-    key_field: str | None = Field(default=None, description="column of the message key; None: the contract's")
     metrics_path: Path = Field(default_factory=_instance_path("metrics", "generator.json"))
-    producer_flush_timeout_s: float = Field(default=30.0, ge=1)
-
-    # Silver
-    silver_window_start: date | None = Field(default=None, description="None: the contract's")
-    silver_window_end: date | None = Field(default=None, description="exclusive; None: the contract's")
-    silver_refresh_memory_mb: int = Field(
-        default=1024, ge=64, description="of DuckDB, in a refresh of streamed silver; more goes to temporary files"
-    )
 
     # Gold
     duckdb_temp_directory: Path = Field(
@@ -192,7 +152,8 @@ class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings, LimitSett
 
     if not TYPE_CHECKING:  # keeps the typed constructor that pydantic synthesizes
 
-        def __init__(self, **values: Any) -> None:
+        def __init__(self, *, pending: frozenset[str] = frozenset(), **values: Any) -> None:
+            """Check the values. Rules about `pending` fields are left out: secrets that are looked up when needed."""
             values = names.clean(values, OPTIONAL, SECRET)
             try:
                 super().__init__(**values)
@@ -207,7 +168,8 @@ class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings, LimitSett
                     super().__init__(**{name: value for name, value in values.items() if name not in wrong})
                 except ValidationError:
                     raise problems.SettingsError(found) from None
-            found += [problem for problem in rules.check(self) if wrong.isdisjoint(problem.fields)]
+            unknown = wrong | pending
+            found += [problem for problem in rules.check(self) if unknown.isdisjoint(problem.fields)]
             if found:
                 refused = {name: _masked(name, values.get(name)) for name in wrong}
                 raise problems.SettingsError(found, self.redacted_dump() | refused)
@@ -334,11 +296,43 @@ class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings, LimitSett
 
     def with_changes(self, **changes: Any) -> Settings:
         """Return checked settings with some values replaced; values derived from them are derived again."""
-        given = {name: getattr(self, name) for name in self.model_fields_set}
-        changed = Settings(**(given | changes))
+        changed = self._checked(changes)
         return changed.from_origin(
             replace(self._origin, sources={**self._origin.sources, **dict.fromkeys(changes, "argument")})
         )
+
+    def _checked(self, changes: Mapping[str, Any]) -> Settings:
+        values: Data = {name: getattr(self, name) for name in self.model_fields_set}
+        values |= {**changes, "pending": frozenset(self.pending) - changes.keys()}
+        return Settings(**values)
+
+    @property
+    def references(self) -> Mapping[str, SecretRef]:
+        """Secrets of platform.yaml by the field that they fill."""
+        return self._origin.references
+
+    @property
+    def pending(self) -> Mapping[str, SecretRef]:
+        """The references that no variable and no mounted file gave a value to."""
+        return {name: ref for name, ref in self.references.items() if not getattr(self, name)}
+
+    def with_secrets(self) -> Settings:
+        """Return the settings with every reference resolved, secret managers asked. Call it before the first service.
+
+        Raises:
+            SecretReferenceError: names every reference that has no value, with all places looked at.
+        """
+        found: dict[str, Any] = {}
+        missing: dict[str, SecretRef] = {}
+        for name, ref in self.pending.items():
+            value = secret_for(name, ref.name, self.secret_places)
+            if value is None:
+                missing[ref.name] = ref
+            else:
+                found[name] = value
+        if missing:
+            raise unresolved(list(missing.values()), self.secret_places)
+        return self._checked(found).from_origin(self._origin) if found else self
 
     def from_origin(self, origin: Origin) -> Settings:
         """Return the same settings, with a note of where they came from."""
@@ -349,8 +343,10 @@ class Settings(SqlEngineSettings, MaintenanceSettings, StreamSettings, LimitSett
     def child_environ(self) -> dict[str, str]:
         """Return the variables that make a child process load the same profile and instance."""
         file = self._origin.profile_path
+        named = {"MILLRACE_PLATFORM_ENV": self.platform_env, "MILLRACE_PLATFORM_FILE": self.platform_file}
         return {
-            "MILLRACE_PROFILE": str(file) if file else self.profile,
+            **({"MILLRACE_PROFILE": str(file) if file else self.profile} if file or not self.platform_env else {}),
+            **{name: str(value) for name, value in named.items() if value is not None},
             "MILLRACE_INSTANCE": self.instance,
             "MILLRACE_STATE_DIR": str(self.state_dir),
         }

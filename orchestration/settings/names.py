@@ -17,6 +17,8 @@ _SPECIAL = {
     "cache_dir": "MILLRACE_CACHE",
     "repo_root": "MILLRACE_ROOT",
     "secrets_dir": "MILLRACE_SECRETS_DIR",
+    "platform_env": "MILLRACE_PLATFORM_ENV",
+    "platform_file": "MILLRACE_PLATFORM_FILE",
 }
 """Settings whose plain upper-case name would be too common to take from an environment."""
 
@@ -32,8 +34,25 @@ ALIASES = {
     "DATASET_NAME": "dataset",
     "SQL_ENGINE_FETCH_TIMEOUT": "sql_engine_fetch_limit_s",
     "AWS_DEFAULT_REGION": "aws_region",
+    "FLOE_PLATFORM_ENV": "platform_env",
+    "FLOE_PLATFORM_FILE": "platform_file",
+    "FLOE_CATALOG_URI": "catalog_uri",
+    "FLOE_CATALOG_WAREHOUSE": "catalog_warehouse",
+    "FLOE_POLARIS_URI": "catalog_uri",
+    "FLOE_POLARIS_WAREHOUSE": "catalog_warehouse",
+    "POLARIS_SCOPE": "catalog_scope",
+    "FLOE_S3_ENDPOINT": "s3_endpoint",
+    "FLOE_STORAGE_ENDPOINT": "s3_endpoint",
+    "FLOE_S3_REGION": "aws_region",
 }
 """Second names, so that an environment made for older deployments keeps its meaning."""
+
+SAME = (
+    ("FLOE_POLARIS_URI", "FLOE_CATALOG_URI"),
+    ("FLOE_POLARIS_WAREHOUSE", "FLOE_CATALOG_WAREHOUSE"),
+    ("FLOE_STORAGE_ENDPOINT", "FLOE_S3_ENDPOINT"),
+)
+"""Second names of one thing: two different values would leave open which counts."""
 
 RETIRED = {
     "SCHEMA_PATH": "the schema is the dataset's contract, platform/datasets/<dataset>/dataset.yml",

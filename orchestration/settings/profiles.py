@@ -13,6 +13,9 @@ from orchestration.errors import ConfigError
 from orchestration.settings import names
 from orchestration.settings.envfile import read_env_file
 
+_DEFAULT_AXES = {"broker": "kafka", "catalog": "rest", "storage": "file", "mode": "batch"}
+"""Defaults of the settings (`model.py`, which this module cannot import), for profiles that leave one open."""
+
 _TITLE = re.compile(r"#\s*([A-Za-z][\w-]*):")
 
 
@@ -88,7 +91,7 @@ def list_profiles(repo_root: Path, active: str) -> list[ProfileInfo]:
     found: list[ProfileInfo] = []
     for path in sorted(profiles_dir(repo_root).glob("*.env")):
         values = read_env_file(path)
-        axes = {axis: values.get(names.env_name(axis), "") for axis in names.AXES}
+        axes = {axis: values.get(names.env_name(axis), default) for axis, default in _DEFAULT_AXES.items()}
         found.append(ProfileInfo(path.stem, _description(path), axes, path.stem == active))
     return found
 

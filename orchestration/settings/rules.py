@@ -63,7 +63,7 @@ def check(settings: Settings) -> list[Problem]:
     """Return every rule that the settings break."""
     found = list(_texts(settings))
     unfinished = {problem.fields[0] for problem in found}
-    for rule in (_topics, _broker, _urls, _warehouse, _object_store, _azure, _catalog, _limits, _ports):
+    for rule in (_topics, _broker, _broker_security, _urls, _warehouse, _object_store, _azure, _catalog, _limits, _ports):
         # A placeholder breaks other rules too; saying so once is enough.
         found += [problem for problem in rule(settings) if unfinished.isdisjoint(problem.fields)]
     return found
@@ -120,6 +120,24 @@ def _broker(settings: Settings) -> Iterator[Problem]:
         if not match or not 1 <= int(match[1]) <= 65535:
             yield _bad(settings, "broker_url", "write host:port, several with commas between, without scheme or blanks")
             return
+
+
+def _broker_security(settings: Settings) -> Iterator[Problem]:
+    protocol = settings.broker_security_protocol
+    login = {"broker_username": settings.broker_username, "broker_password": settings.broker_password}
+    files = {"broker_ca_file": settings.broker_ca_file, "broker_certificate_file": settings.broker_certificate_file}
+    for field, value in login.items():
+        name = names.env_name(field)
+        if protocol.startswith("SASL") and value is None:
+            text = f"BROKER_SECURITY_PROTOCOL={protocol} needs a login, and {name} is not set"
+            yield Problem((field, "broker_security_protocol"), text, f"set {name}")
+        elif value is not None and not protocol.startswith("SASL"):
+            text = f"{name} is set, and BROKER_SECURITY_PROTOCOL={protocol} sends no login"
+            yield Problem((field, "broker_security_protocol"), text, "set it to SASL_SSL, or to SASL_PLAINTEXT")
+    for field, value in files.items():
+        if value is not None and "SSL" not in protocol:
+            text = f"{names.env_name(field)} is set, and BROKER_SECURITY_PROTOCOL={protocol} does not encrypt"
+            yield Problem((field, "broker_security_protocol"), text, "set it to SSL or SASL_SSL")
 
 
 def _urls(settings: Settings) -> Iterator[Problem]:

@@ -119,8 +119,8 @@ def test_cfg_18_validate_prints_every_problem_and_exits_with_2() -> None:
     result = RUNNER.invoke(app, ["validate"], env={"BROKER": "kafak", "KAFKA_PORT": "0"})
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
-        "refused: BROKER='kafak' is refused: one of kafka, redpanda; did you mean kafka? [environment]",
         "refused: KAFKA_PORT='0' is refused: at least 1 [environment]",
+        "refused: BROKER='kafak' is refused: one of kafka, redpanda; did you mean kafka? [environment]",
     ]
 
 

@@ -252,4 +252,4 @@ def test_val_14_and_15_defaults(field: str, value: object) -> None:
 def test_all_problems_come_at_once_one_a_line() -> None:
     lines = refusal(storage="minio", kafka_port="x", topic="", broker_url="", speed_factor=0).splitlines()
     named = [line.split("=")[0].split(" ")[0] for line in lines]
-    assert named == ["STORAGE", "KAFKA_PORT", "SPEED_FACTOR", "TOPIC", "BROKER_URL"]
+    assert named == ["KAFKA_PORT", "SPEED_FACTOR", "STORAGE", "TOPIC", "BROKER_URL"]
