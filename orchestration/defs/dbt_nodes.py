@@ -22,7 +22,7 @@ class DbtAsset:
     """A model, seed or snapshot.
 
     Attributes:
-        key: schema and name, as in the database.
+        key: schema and name, as in the dbt project.
         parents: keys of the models and sources that it reads.
         columns: (name, type, description).
         checksum: of the file it is made by.
@@ -43,6 +43,12 @@ class DbtAsset:
     owner: str | None = None
     tags: tuple[str, ...] = ()
 
+    @property
+    def layer(self) -> str:
+        """Part of the project that it belongs to: seeds, staging, intermediate, marts; empty for a file elsewhere."""
+        parts = self.file.split("/")
+        return parts[1] if parts[0] == "models" and len(parts) > 2 else (parts[0] if len(parts) > 1 else "")
+
 
 @dataclass(frozen=True)
 class DbtCheck:
@@ -51,6 +57,7 @@ class DbtCheck:
     Attributes:
         key: of what it tests.
         also_reads: keys of what it compares with.
+        severity: error or warn: what it is when rows break it.
     """
 
     unique_id: str
@@ -58,6 +65,7 @@ class DbtCheck:
     key: Key
     also_reads: tuple[Key, ...] = ()
     description: str = ""
+    severity: str = "error"
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,14 @@ class DbtProject:
     assets: tuple[DbtAsset, ...]
     checks: tuple[DbtCheck, ...]
     sources: Mapping[str, Key] = field(default_factory=dict[str, Key])
+    source_columns: Mapping[Key, tuple[str, ...]] = field(default_factory=dict[Key, tuple[str, ...]])
+
+    @property
+    def columns_of(self) -> Mapping[Key, tuple[str, ...]]:
+        """Documented columns of each model, seed and source."""
+        return {asset.key: tuple(column[0] for column in asset.columns) for asset in self.assets} | dict(
+            self.source_columns
+        )
 
     @property
     def model_checks(self) -> tuple[DbtCheck, ...]:
@@ -101,11 +117,15 @@ def parse_manifest(manifest: Mapping[str, Any]) -> DbtProject:
             if node["resource_type"] == "test" and (found := _check(node, keys)) is not None
         ),
         sources=sources,
+        source_columns={
+            sources[one]: tuple(node.get("columns") or ()) for one, node in sorted(manifest["sources"].items())
+        },
     )
 
 
 def _key(node: Mapping[str, Any]) -> Key:
-    return node["schema"], node.get("alias") or node["name"]
+    # The schema as configured: the same asset on every target, while `schema` is where its table is on this one.
+    return node["config"].get("schema") or node["schema"], node.get("alias") or node["name"]
 
 
 def _asset(node: Mapping[str, Any], keys: Mapping[str, Key]) -> DbtAsset:
@@ -145,6 +165,7 @@ def _check(node: Mapping[str, Any], keys: Mapping[str, Key]) -> DbtCheck | None:
         key=tested[0],
         also_reads=tuple(key for key in parents if key != tested[0]),
         description=" ".join((node.get("description") or "").split()),
+        severity=(node["config"].get("severity") or "error").lower(),
     )
 
 

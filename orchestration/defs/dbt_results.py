@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from orchestration.defs.dbt_lineage import Lineage
 from orchestration.defs.dbt_nodes import DbtCheck
 from orchestration.errors import CheckFailedError
 
@@ -21,14 +22,37 @@ def is_built(node: DbtNode) -> bool:
     return node.status in ("success", "no-op", "reused")
 
 
-def node_metadata(node: DbtNode, rows: int | None) -> dict[str, dg.MetadataValue]:
-    """Return the numbers of a built model or seed."""
+def node_metadata(node: DbtNode, rows: int | None, lineage: Lineage | None = None) -> dict[str, dg.MetadataValue]:
+    """Return the numbers of a built model or seed, and where its columns come from."""
+    rows = node.metadata.get("rows", rows)
     return {
+        **(lineage_metadata(lineage) if lineage else {}),
+        **{
+            name: dg.MetadataValue.int(node.metadata[name])
+            for name in ("rows_written", "attempts")
+            if name in node.metadata
+        },
+        # As text: the browser would round them.
+        **{
+            name: dg.MetadataValue.text(str(value))
+            for name, value in node.metadata.items()
+            if name.startswith("snapshot_")
+        },
+        **({"notice": dg.MetadataValue.text(node.metadata["notice"])} if node.metadata.get("notice") else {}),
         **({} if rows is None else {"dagster/row_count": dg.MetadataValue.int(rows)}),
         "seconds": dg.MetadataValue.float(round(node.duration_s, 3)),
         "status": dg.MetadataValue.text(node.message or node.status),
         "dbt_node": dg.MetadataValue.text(node.unique_id),
     }
+
+
+def lineage_metadata(lineage: Lineage) -> dict[str, dg.MetadataValue]:
+    """Return what Dagster draws the lineage of columns from."""
+    deps = {
+        column: [dg.TableColumnDep(asset_key=dg.AssetKey(key), column_name=name) for key, name in parents]
+        for column, parents in lineage.items()
+    }
+    return {"dagster/column_lineage": dg.MetadataValue.column_lineage(dg.TableColumnLineage(deps))}
 
 
 def check_result(check: DbtCheck, node: DbtNode) -> dg.AssetCheckResult:

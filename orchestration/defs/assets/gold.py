@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from orchestration.defs.dbt_lineage import read_lineage
 from orchestration.defs.dbt_nodes import DbtAsset, DbtCheck, DbtProject, Key
+from orchestration.defs.dbt_previews import read_previews, reading_gold
 from orchestration.defs.dbt_results import (
     check_result,
     describe,
@@ -19,6 +21,7 @@ from orchestration.defs.dbt_results import (
 from orchestration.defs.failure import failures
 from orchestration.defs.keys import GOLD_POOL, owners_of
 from orchestration.defs.resources import MillraceSettings
+from orchestration.naming import CATALOG
 
 if TYPE_CHECKING:
     from orchestration.settings import Settings
@@ -63,10 +66,14 @@ def build_gold(project: DbtProject) -> dg.AssetsDefinition:
             settings = millrace.load()
             run = run_dbt(settings, args, on_node=lambda node: say(describe(node)) if is_worth_a_line(node) else None)
             built = [node for node in run.nodes if is_built(node) and node.unique_id in assets]
-            rows = count_rows(settings, [assets[node.unique_id] for node in built])
+            models = [assets[node.unique_id] for node in built]
+            rows = count_rows(settings, models)
+            lineage = read_lineage(settings, project, models)
+            previews = read_previews(settings, models)
         for node in built:
             key = assets[node.unique_id].key
-            yield dg.MaterializeResult(asset_key=dg.AssetKey(key), metadata=node_metadata(node, rows.get(key)))
+            numbers = node_metadata(node, rows.get(key), lineage.get(key))
+            yield dg.MaterializeResult(asset_key=dg.AssetKey(key), metadata={**numbers, **previews.get(key, {})})
         for unique_id, check in checks.items():
             node = find(run.nodes, unique_id)
             if node is not None and (check.key, check.name) in wanted_checks:
@@ -121,11 +128,18 @@ def asset_spec(asset: DbtAsset) -> dg.AssetSpec:
             **({"sql": dg.MetadataValue.md(f"```sql\n{asset.sql.strip()}\n```")} if asset.sql.strip() else {}),
         },
         group_name="gold",
-        kinds={"dbt", "duckdb", *({"seed"} if asset.kind == "seed" else ())},
+        kinds=kinds_of(asset),
         owners=owners_of(asset.owner) if asset.owner else [OWNER],
-        tags=dict.fromkeys(asset.tags, ""),
+        tags={**dict.fromkeys(asset.tags, ""), **({"layer": asset.layer} if asset.layer else {})},
         code_version=asset.checksum,
     )
+
+
+def kinds_of(asset: DbtAsset) -> set[str]:
+    """Return the signs on an asset, of which Dagster takes three: dbt, where it is kept, and what it is."""
+    place = "iceberg" if (asset.relation or "").startswith(f"{CATALOG}.") else "duckdb"
+    kind = "seed" if asset.kind == "seed" else ("view" if asset.materialized == "view" else "table")
+    return {"dbt", place, kind}
 
 
 def check_spec(check: DbtCheck, *, is_blocking: bool = False) -> dg.AssetCheckSpec:
@@ -135,6 +149,7 @@ def check_spec(check: DbtCheck, *, is_blocking: bool = False) -> dg.AssetCheckSp
         asset=dg.AssetKey(check.key),
         description=check.description or None,
         additional_deps=[dg.AssetKey(key) for key in check.also_reads],
+        metadata={"severity": check.severity},
         blocking=is_blocking,
     )
 
@@ -156,21 +171,18 @@ def build_args(
 
 
 def count_rows(settings: "Settings", built: Collection[DbtAsset]) -> Mapping[Key, int]:
-    """Return the rows of built tables."""
+    """Return the rows of tables built in a local file; a write to Iceberg counts its rows itself."""
+    if settings.gold_target == "iceberg":
+        return {}
     tables = [asset for asset in built if asset.materialized in _COUNTED]
     if not tables or not settings.gold_path.is_file():
         return {}
     import duckdb
 
-    from orchestration.locking import hold
     from orchestration.sql import quote_duckdb
 
     counts: dict[Key, int] = {}
-    # While another run's dbt has the file open for writing, DuckDB opens it for nobody else.
-    with (
-        hold(settings.instance_dir / "locks", "gold", wait_s=settings.lock_timeout_s),
-        duckdb.connect(str(settings.gold_path), read_only=True) as connection,
-    ):
+    with reading_gold(settings), duckdb.connect(str(settings.gold_path), read_only=True) as connection:
         for asset in tables:
             table = ".".join(quote_duckdb(part) for part in asset.key)
             row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
