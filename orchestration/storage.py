@@ -1,7 +1,8 @@
 """One mapping from settings to catalog and object-store options, so that Flink, PyIceberg and DuckDB agree.
 
 Names of the Java side are those of `S3FileIOProperties`, `AzureProperties`, `AwsClientProperties` and
-`OAuth2Properties` in Iceberg 1.11. `S3FileIO` ignores Hadoop's `fs.s3a.*` names, so none is here.
+`OAuth2Properties` in Iceberg 1.11. `S3FileIO` ignores Hadoop's `fs.s3a.*` names, so none is here. Secrets that
+platform.yaml names by reference are resolved here, as late as possible.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def wants_vended_credentials(settings: Settings) -> bool:
 
 def flink_catalog_options(settings: Settings) -> dict[str, str]:
     """Return the options of `CREATE CATALOG ... WITH (...)`; it holds secrets. CATALOG=hadoop is for reading only."""
+    settings = settings.with_secrets()
     options = {"type": "iceberg", "catalog-type": "hadoop" if settings.catalog == "hadoop" else "rest"}
     if settings.catalog == "hadoop":
         options["warehouse"] = settings.warehouse
@@ -72,6 +74,7 @@ def server_environment(settings: Settings) -> dict[str, str]:
     They are those of the AWS SDK's default chain, so without keys in the settings the rest of that chain decides: role,
     credentials file. An environment is neither on a command line nor in a log.
     """
+    settings = settings.with_secrets()
     if not is_s3(settings):
         return {}
     found = {"AWS_REGION": settings.aws_region}
@@ -88,6 +91,7 @@ def pyiceberg_properties(settings: Settings) -> dict[str, str]:
     Raises:
         ConfigError: CATALOG is hadoop, which PyIceberg does not have.
     """
+    settings = settings.with_secrets()
     _require_rest(settings, "PyIceberg")
     properties = {"uri": settings.catalog_uri, "warehouse": settings.catalog_warehouse, **_oauth2(settings)}
     if settings.catalog == "polaris" and settings.catalog_realm:
@@ -99,6 +103,7 @@ def pyiceberg_properties(settings: Settings) -> dict[str, str]:
 
 def pyiceberg_io_properties(settings: Settings) -> dict[str, str]:
     """Return the object-store properties of PyIceberg, also for tables opened by their metadata file."""
+    settings = settings.with_secrets()
     if settings.storage == "azure":
         properties = {"adls.account-name": settings.azure_storage_account or ""}
         if settings.azure_storage_key:
@@ -119,6 +124,7 @@ def duckdb_attach_options(settings: Settings) -> dict[str, DuckdbValue]:
     Raises:
         ConfigError: CATALOG is hadoop; DuckDB attaches REST catalogs only.
     """
+    settings = settings.with_secrets()
     _require_rest(settings, "DuckDB")
     options: dict[str, DuckdbValue] = {
         "TYPE": "iceberg",
@@ -147,6 +153,7 @@ def duckdb_secret_options(settings: Settings) -> dict[str, DuckdbValue]:
 
     Without static keys DuckDB takes what the catalog vends. Azure needs an extension that is not part of the lock.
     """
+    settings = settings.with_secrets()
     key, secret = settings.access_key_id, settings.secret_access_key
     if settings.storage not in {"s3", "gcs"} or not key or not secret:
         return {}

@@ -75,9 +75,11 @@ def execute(
         RunFailedError: a step failed.
         UnreachableError: the stack is down, or an S3 store, found before Dagster is loaded.
         NotFoundError, StorageError: as `require_store`.
+        SecretReferenceError: a secret has no value anywhere; found before any service is asked.
     """
     from orchestration.storage import is_s3
 
+    settings = settings.with_secrets()
     require_services(settings)
     if is_s3(settings):
         from orchestration.catalog.store import require_store

@@ -35,12 +35,13 @@ class MillraceSettings(dg.ConfigurableResource):  # pyright: ignore[reportMissin
     instance: str | None = Field(default=None, description="Local stack; empty: MILLRACE_INSTANCE, else default")
 
     def load(self) -> Settings:
-        """Return the settings.
+        """Return the settings, secrets resolved: a run must not reach a service before it fails for a missing one.
 
         Raises:
             ConfigError: every problem found, one a line.
+            SecretReferenceError: names every reference that has no value.
         """
-        return load_settings(self.profile, self.instance)
+        return load_settings(self.profile, self.instance).with_secrets()
 
     def of(self, dataset: str) -> tuple[Settings, DatasetContract]:
         """Return settings and contract of one dataset.
