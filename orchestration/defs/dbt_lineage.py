@@ -1,7 +1,7 @@
 """Which column of a model comes from which columns above it, by the compiled SQL; once for a state of the project.
 
-dbt itself knows only tables. Loading sqlglot, which reads DuckDB's SQL, and tracing all models cost a run 0.6 s, so what
-was found is kept beside dbt's own files until a file of the project changes.
+dbt itself knows only tables. Loading sqlglot, which reads DuckDB's SQL, and tracing all models cost a run 0.6 s, so
+what was found is kept beside dbt's own files until a file of the project changes.
 """
 
 from __future__ import annotations
