@@ -69,7 +69,12 @@ def resolve_credentials(config: PluginConfig, places: SecretPlaces) -> Credentia
 
 
 def credentials_of(settings: Settings) -> Credentials:
-    """Return the values that the settings hold."""
+    """Return the values that the settings hold or refer to.
+
+    Raises:
+        SecretReferenceError: as `Settings.with_secrets`.
+    """
+    settings = settings.with_secrets()
     return Credentials(
         client_id=settings.catalog_client_id,
         client_secret=settings.catalog_client_secret,

@@ -185,7 +185,7 @@ class PluginConfig(_Model):
 
     @classmethod
     def from_settings(cls, settings: Settings) -> PluginConfig:
-        """Return the configuration that the settings ask for; the references are names of settings.
+        """Return the configuration that the settings ask for; references are those of platform.yaml, or name settings.
 
         Raises:
             ConfigError: the catalog is hadoop, has no address, or has an id without its secret.
@@ -196,21 +196,31 @@ class PluginConfig(_Model):
             raise ConfigError("CATALOG_URI is not set", hint="`millrace config show` prints every setting")
         if (settings.catalog_client_id is None) != (settings.catalog_client_secret is None):
             raise ConfigError("CATALOG_CLIENT_ID and CATALOG_CLIENT_SECRET go together, only one of them is set")
-        client = settings.catalog_client_id
+        refs = {name: ref.name for name, ref in settings.references.items()}
+        client = None if "catalog_client_id" in refs else settings.catalog_client_id
+        has_client = client is not None or "catalog_client_id" in refs
         return cls(
             catalog_uri=settings.catalog_uri,
             warehouse=settings.catalog_warehouse,
             catalog_type=settings.catalog,
             client_id=client,
-            client_secret_ref="catalog-client-secret" if client else None,
-            scope=settings.catalog_scope if client else None,
+            client_id_ref=refs.get("catalog_client_id"),
+            client_secret_ref=refs.get("catalog_client_secret", "catalog-client-secret") if has_client else None,
+            scope=settings.catalog_scope if has_client else None,
             realm=settings.catalog_realm if settings.catalog == "polaris" else None,
-            oauth2_server_uri=oauth2_server_uri(settings) if client else None,
+            oauth2_server_uri=oauth2_server_uri(settings) if has_client else None,
             access_delegation="vended-credentials" if wants_vended_credentials(settings) else "none",
             storage=StorageConfig(
                 type="local" if settings.storage == "file" else settings.storage,
                 endpoint=settings.s3_endpoint,
                 region=settings.aws_region,
                 path_style=settings.s3_path_style,
+                credential_ref=refs.get("aws_access_key_id"),
             ),
+            memory_limit=settings.duckdb_memory_limit,
+            threads=settings.duckdb_threads,
+            temp_directory=str(settings.duckdb_temp_directory),
+            max_temp_directory_size=settings.duckdb_max_temp_directory_size,
+            extension_directory=str(settings.duckdb_extension_directory or "") or None,
+            allow_extension_download=settings.duckdb_allow_extension_download,
         )

@@ -9,6 +9,7 @@ dbt-duckdb 1.11.1 calls, in this order: `initialize` with the profile's settings
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
@@ -46,6 +47,9 @@ class Plugin(BasePlugin):
         """
         if refused := sorted(name for name in config if name.lower() in SECRET_MANAGER_SETTINGS):
             raise secret_manager_setting(refused[0])
+        if self._config.temp_directory is not None:
+            # DuckDB makes the folder when it spills first, but not the ones above it.
+            Path(self._config.temp_directory).mkdir(parents=True, exist_ok=True)
         for name, value in connection_config(self._config).items():
             config.setdefault(name, value)
 

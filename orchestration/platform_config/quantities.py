@@ -49,6 +49,17 @@ def parse_duckdb_size(text: str) -> int:
     return int(Decimal(match[1]) * base ** _POWERS[match[2][0].upper()])
 
 
+def canonical_size(text: str) -> str:
+    """Return a size as DuckDB's documentation writes it: `8gib` is `8GiB`.
+
+    Raises:
+        ValueError: as `parse_duckdb_size`.
+    """
+    parse_duckdb_size(text)
+    number, unit = re.findall(r"[\d.]+|[A-Za-z]+", text)
+    return f"{number}{unit[0].upper()}{'i' if 'i' in unit.lower() else ''}B"
+
+
 def duckdb_share(limit_bytes: int) -> str:
     """Return the memory limit of DuckDB in a container of `limit_bytes`, in whole MiB."""
     return f"{int(DUCKDB_SHARE * limit_bytes) // _MIB}MiB"

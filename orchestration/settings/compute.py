@@ -8,15 +8,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings
 
-from orchestration.platform_config.quantities import parse_duckdb_size
+from orchestration.platform_config.quantities import canonical_size
 
 
 def _be_size(value: str) -> str:
     try:
-        parse_duckdb_size(value)
+        return canonical_size(value)
     except ValueError as error:
         raise ValueError(str(error).partition(" | ")[2]) from None
-    return value
 
 
 Size = Annotated[str, AfterValidator(_be_size)]
