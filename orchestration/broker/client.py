@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from orchestration.broker_security import librdkafka_security
 from orchestration.errors import ProduceError, UnreachableError
 from orchestration.settings import Settings
 
@@ -35,6 +36,7 @@ def client_config(settings: Settings, **options: Any) -> dict[str, Any]:
         "client.id": "millrace",
         "log_level": 0,
         "socket.connection.setup.timeout.ms": int(settings.broker_timeout_s * 1000),
+        **librdkafka_security(settings),
         **options,
     }
 

@@ -65,6 +65,12 @@ def check_is_embedded(settings: Settings) -> None:
             "own; `up` starts only the embedded Kafka and REST catalog",
             hint="`millrace config use local` for the embedded stack",
         )
+    if settings.broker_security_protocol != "PLAINTEXT":
+        raise ConfigError(
+            "the embedded Kafka listens on loopback only and asks for no login, but BROKER_SECURITY_PROTOCOL is "
+            f"{settings.broker_security_protocol}",
+            hint="unset it for the embedded stack; it is for a broker of your own",
+        )
 
 
 def check_disk(state_dir: Path, free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free) -> None:

@@ -17,6 +17,7 @@ from weakref import WeakSet
 
 import httpx
 
+from orchestration.broker_security import write_login
 from orchestration.errors import FlinkError, InputError, MillraceError
 from orchestration.flink.client.connection import http_options
 from orchestration.flink.client.gateway import GatewayClient
@@ -73,15 +74,12 @@ _EXPLAINED = frozenset(
 class SqlEngine(QueryOperations):
     """Runs Flink SQL. Context manager; usable from several threads. See `open_engine`.
 
-    Attributes:
-        settings: what it was opened with.
-        gateway, rest: the clients of SQL Gateway and cluster.
-        pool: sessions for queries.
-        metrics: counters of this engine.
+    It holds the clients of SQL Gateway and cluster, the pool of sessions for queries, and its counters.
     """
 
     def __init__(self, settings: Settings, *, transport: httpx.BaseTransport | None = None) -> None:
         self.settings = settings
+        write_login(settings)
         self.metrics = EngineMetrics()
         options = http_options(settings, on_retry=self.metrics.http_retry)
         self.gateway = GatewayClient(settings.flink_sql_gateway_url, transport=transport, options=options)

@@ -23,6 +23,7 @@ from pyiceberg.table import Table
 from orchestration.broker.dead_letters import NO_ROW, BadRecord, dead_letter_records
 from orchestration.broker.offsets import LogRange, try_log_offsets
 from orchestration.broker.read import read_range
+from orchestration.broker_security import flink_broker_options
 from orchestration.catalog import find_table, open_catalog
 from orchestration.catalog.mend import replace_rows
 from orchestration.catalog.progress import BronzeMark, write_mark
@@ -257,7 +258,7 @@ class _Load:
                     "source": create_source(
                         contract,
                         ranges,
-                        {"properties.bootstrap.servers": self._settings.broker_url},
+                        flink_broker_options(self._settings),
                         is_tolerant=is_tolerant,
                     ),
                 },

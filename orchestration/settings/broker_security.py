@@ -16,7 +16,7 @@ class BrokerSecuritySettings(BaseSettings):
     """How every client logs in to the broker: ours, and Flink's. Files are PEM, and at the same path for Flink."""
 
     broker_security_protocol: SecurityProtocol = "PLAINTEXT"
-    broker_sasl_mechanism: SaslMechanism = "PLAIN"
+    broker_login_mechanism: SaslMechanism = "PLAIN"
     broker_username: str | None = Field(default=None, description="of SASL")
     broker_password: SecretStr | None = None
     broker_ca_file: Path | None = Field(default=None, description="certificates to trust; None: the system's")

@@ -60,7 +60,13 @@ def _is_embedded_catalog(data: Data) -> bool:
 
 
 class Settings(
-    SqlEngineSettings, MaintenanceSettings, StreamSettings, LimitSettings, ComputeSettings, PipelineSettings, BrokerSecuritySettings
+    SqlEngineSettings,
+    MaintenanceSettings,
+    StreamSettings,
+    LimitSettings,
+    ComputeSettings,
+    PipelineSettings,
+    BrokerSecuritySettings,
 ):
     """All settings of one instance, checked. The name in the environment is the upper-case field name (`names.py`).
 

@@ -63,7 +63,8 @@ def check(settings: Settings) -> list[Problem]:
     """Return every rule that the settings break."""
     found = list(_texts(settings))
     unfinished = {problem.fields[0] for problem in found}
-    for rule in (_topics, _broker, _broker_security, _urls, _warehouse, _object_store, _azure, _catalog, _limits, _ports):
+    store = (_warehouse, _object_store, _azure, _catalog)
+    for rule in (_topics, _broker, _broker_security, _urls, *store, _limits, _ports):
         # A placeholder breaks other rules too; saying so once is enough.
         found += [problem for problem in rule(settings) if unfinished.isdisjoint(problem.fields)]
     return found
@@ -131,9 +132,6 @@ def _broker_security(settings: Settings) -> Iterator[Problem]:
         if protocol.startswith("SASL") and value is None:
             text = f"BROKER_SECURITY_PROTOCOL={protocol} needs a login, and {name} is not set"
             yield Problem((field, "broker_security_protocol"), text, f"set {name}")
-        elif value is not None and not protocol.startswith("SASL"):
-            text = f"{name} is set, and BROKER_SECURITY_PROTOCOL={protocol} sends no login"
-            yield Problem((field, "broker_security_protocol"), text, "set it to SASL_SSL, or to SASL_PLAINTEXT")
     for field, value in files.items():
         if value is not None and "SSL" not in protocol:
             text = f"{names.env_name(field)} is set, and BROKER_SECURITY_PROTOCOL={protocol} does not encrypt"
@@ -290,6 +288,10 @@ def _warnings(settings: Settings) -> Iterator[Problem]:
         yield Problem(("catalog",), "CATALOG=hadoop can only be read", "write with rest or polaris")
     if settings.catalog_realm and settings.catalog != "polaris":
         yield Problem(("catalog_realm",), f"CATALOG_REALM is not used by CATALOG={settings.catalog}", "delete it")
+    protocol = settings.broker_security_protocol
+    if (settings.broker_username or settings.broker_password) and not protocol.startswith("SASL"):
+        text = f"BROKER_USERNAME or BROKER_PASSWORD is set, and BROKER_SECURITY_PROTOCOL={protocol} sends no login"
+        yield Problem(("broker_security_protocol",), text, "set it to SASL_SSL, or to SASL_PLAINTEXT")
     if settings.flink_parallelism > settings.flink_task_slots:
         text = f"FLINK_PARALLELISM={settings.flink_parallelism} is above FLINK_TASK_SLOTS={settings.flink_task_slots}"
         yield Problem(("flink_parallelism",), text, "a streaming job would wait for slots for ever")

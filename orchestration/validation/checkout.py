@@ -104,6 +104,7 @@ def render_all(settings: Settings, contract: DatasetContract) -> list[str]:
         TemplateError: a template and its variables do not match.
     """
     from orchestration.broker.offsets import LogRange
+    from orchestration.broker_security import flink_broker_options
     from orchestration.flink.tables.directory import create_topic_table
     from orchestration.flink.text.catalog_sql import create_catalog, create_namespace
     from orchestration.lakehouse import statements as sql
@@ -123,7 +124,7 @@ def render_all(settings: Settings, contract: DatasetContract) -> list[str]:
         sql.create_bronze(contract),
         sql.create_silver(contract),
         sql.create_rejected(contract),
-        sql.create_source(contract, ranges, {"properties.bootstrap.servers": settings.broker_url}, is_tolerant=False),
+        sql.create_source(contract, ranges, flink_broker_options(settings), is_tolerant=False),
         sql.load_bronze(contract, {0: [1]}),
         sql.create_judged(contract, after=None, upto=1),
         sql.create_judged(contract, after=1, upto=2),

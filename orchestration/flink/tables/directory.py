@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from orchestration.broker_security import flink_broker_options
 from orchestration.contracts import Column, DatasetContract, list_datasets, load_contract
 from orchestration.contracts.resolve import active_contract
 from orchestration.errors import ConfigError
@@ -139,7 +140,7 @@ def create_topic_table(name: str, contract: DatasetContract, settings: Settings,
     options = {
         "connector": "kafka",
         "topic": contract.topic,
-        "properties.bootstrap.servers": settings.broker_url,
+        **flink_broker_options(settings, is_stored=True),
         "scan.startup.mode": "earliest-offset",
         "scan.watermark.idle-timeout": _IDLE,
         "format": "json",

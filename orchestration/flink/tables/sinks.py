@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from orchestration.broker_security import flink_broker_options
 from orchestration.errors import ConfigError, StatementError
 from orchestration.flink.tables.columns import SinkColumn, find_differences, sink_columns
 from orchestration.flink.tables.connectors import CONNECTORS, Connector
@@ -102,7 +103,7 @@ def plan_sink(
     draft = _Draft(name, connector, columns, key, request.partitioned_by, options)
     match connector.name:
         case "kafka" | "upsert-kafka":
-            return _kafka(draft, table, job_name, settings.broker_url)
+            return _kafka(draft, table, job_name, flink_broker_options(settings, is_stored=True))
         case "filesystem":
             root = profile.root or str(settings.instance_dir / "sinks")
             return _filesystem(draft, table, root, checkpoint_interval_ms or settings.checkpoint_interval_ms)
@@ -188,9 +189,9 @@ def _names(columns: Sequence[str]) -> str:
     return ", ".join(quote_flink(column) for column in columns)
 
 
-def _kafka(draft: _Draft, table: str, job_name: str, broker: str) -> SinkPlan:
+def _kafka(draft: _Draft, table: str, job_name: str, broker: Mapping[str, str]) -> SinkPlan:
     is_upsert = draft.connector.name == "upsert-kafka"
-    generated = {"topic": table, "properties.bootstrap.servers": broker, "sink.delivery-guarantee": "at-least-once"}
+    generated = {"topic": table, **broker, "sink.delivery-guarantee": "at-least-once"}
     if not is_upsert:
         generated["scan.startup.mode"] = "earliest-offset"
         if draft.key:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from configparser import RawConfigParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -88,7 +89,7 @@ def test_the_catalog_is_told_its_warehouse_without_a_trailing_slash(settings: Se
     assert "journal_mode=WAL" in found["uri"]
 
 
-S3: dict[str, str] = {
+S3: dict[str, Any] = {
     "storage": "s3",
     "warehouse": "s3://lake/wh/",
     "s3_endpoint": "http://127.0.0.1:9000",
