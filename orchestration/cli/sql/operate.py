@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from orchestration.cli.sql.options import AsJson, AsOutput, Ref, choose_output
 from orchestration.cli.sql.output import as_record, write_result
 from orchestration.cli.sql.persistent import NonRestored, progress, write_deployed
 from orchestration.cli.terminal import show
+
+if TYPE_CHECKING:
+    from orchestration.flink.engine import SqlEngine
 
 
 class StopMode(StrEnum):
@@ -75,6 +78,7 @@ def stop(
     """
     form = choose_output(output, as_json)
     with operating_engine() as engine:
+        refuse_stream(engine, ref, "stop")
         result = engine.stop(
             ref,
             mode.value if mode else None,
@@ -109,6 +113,7 @@ def restart(
     """
     form = choose_output(output, as_json)
     with operating_engine() as engine:
+        refuse_stream(engine, ref, "restart")
         result = engine.restart(
             ref, from_.value, allow_non_restored_state=allow_non_restored_state, on_progress=progress()
         )
@@ -139,6 +144,7 @@ def delete(
     """
     form = choose_output(output, as_json)
     with operating_engine() as engine:
+        refuse_stream(engine, ref, "delete")
         result = engine.delete(ref, drop_sink=not keep_sink, drop_data=drop_data, force=force, on_progress=progress())
 
     def for_people() -> None:
@@ -168,3 +174,31 @@ def savepoint(
     with operating_engine() as engine:
         result = engine.savepoint(ref, savepoint_dir=savepoint_dir, timeout_s=timeout)
     write_result(form, as_record(result), lambda: show(result.path))
+
+
+def refuse_stream(engine: SqlEngine, ref: str, operation: str) -> None:
+    """Refuse what would go around the conditions of a dataset's stream: which state fits its tables, who writes them.
+
+    A stream that was stopped may be deleted: the next deploy then starts from the offsets that bronze holds.
+
+    Raises:
+        ConflictError: the query is a stream.
+    """
+    from orchestration.errors import ConflictError, NotFoundError
+    from orchestration.flink.queries.spec import is_stream
+    from orchestration.flink.queries.states import Desired
+
+    try:
+        record = engine.registry.require(ref, include_deleted=True)
+    except NotFoundError:
+        return  # the operation itself says so
+    if record.spec is None or not is_stream(record.spec):
+        return
+    if operation == "delete" and record.desired is not Desired.RUNNING:
+        return
+    remedy = f"millrace stream {'stop' if operation == 'delete' else operation} {record.name}"
+    raise ConflictError(
+        f"query {record.name} is the stream of a dataset: only `millrace stream` looks at the tables that it writes",
+        hint=f"`{remedy}`" + (", then delete it" if operation == "delete" else ""),
+        context={"query_id": record.id},
+    )

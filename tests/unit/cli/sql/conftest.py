@@ -11,7 +11,9 @@ import httpx
 import pytest
 
 from orchestration.cli import main as root
+from orchestration.errors import NotFoundError
 from orchestration.flink import engine as engine_module
+from orchestration.flink.queries.record import QueryRecord
 from orchestration.settings import Settings, load_settings
 from tests.unit.flink.fakes import FakeFlink
 
@@ -64,6 +66,19 @@ class FakeRest:
 
 
 @dataclass
+class FakeRegistry:
+    """Records by name."""
+
+    records: dict[str, QueryRecord] = field(default_factory=dict)
+
+    def require(self, ref: str, *, include_deleted: bool) -> QueryRecord:
+        assert include_deleted
+        if ref not in self.records:
+            raise NotFoundError(f"there is no query {ref}")
+        return self.records[ref]
+
+
+@dataclass
 class RecordingEngine:
     """Answers each operation with what the test laid ready, and keeps how it was called."""
 
@@ -71,6 +86,7 @@ class RecordingEngine:
     answers: dict[str, Any] = field(default_factory=dict)
     calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
     rest: FakeRest = field(default_factory=FakeRest)
+    registry: FakeRegistry = field(default_factory=FakeRegistry)
 
     def __enter__(self) -> Self:
         return self

@@ -14,8 +14,10 @@ from orchestration.flink.client.models import ExceptionEntry
 from orchestration.flink.queries.listing import QueryView
 from orchestration.flink.queries.outcome import DeleteResult, DeployResult, SavepointResult, StopResult
 from orchestration.flink.queries.reconcile import Repair
-from orchestration.flink.queries.states import QueryState
+from orchestration.flink.queries.record import QueryRecord
+from orchestration.flink.queries.states import Desired, QueryState
 from tests.unit.cli.sql.conftest import RecordingEngine, Run
+from tests.unit.flink.queries.records import record, spec
 
 DEPLOYED = DeployResult(
     query_id="0a1b2c3d",
@@ -242,3 +244,42 @@ def test_sessions_of_the_local_gateway_are_listed(run: Run, engine: RecordingEng
 
 def test_a_gateway_elsewhere_cannot_list_its_sessions(run: Run) -> None:
     assert run("sessions").code == 3
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+def a_stream(desired: Desired) -> QueryRecord:
+    definition = spec(name="rides_stream", labels={"kind": "stream", "dataset": "rides"})
+    return record(name="rides_stream", spec=definition, desired=desired)
+
+
+@pytest.mark.parametrize(
+    ("operation", "desired", "remedy"),
+    [
+        ("stop", Desired.RUNNING, "millrace stream stop rides_stream"),
+        ("restart", Desired.RUNNING, "millrace stream restart rides_stream"),
+        ("restart", Desired.STOPPED, "millrace stream restart rides_stream"),
+        ("delete", Desired.RUNNING, "millrace stream stop rides_stream"),
+    ],
+)
+def test_the_stream_of_a_dataset_is_left_to_its_own_commands(
+    run: Run, engine: RecordingEngine, operation: str, desired: Desired, remedy: str
+) -> None:
+    engine.registry.records["rides_stream"] = a_stream(desired)
+    ran = run(operation, "rides_stream")
+    assert (ran.code, engine.calls) == (ConflictError.exit_code, [])
+    assert "is the stream of a dataset" in ran.err
+    assert remedy in ran.err
+
+
+def test_a_stream_that_was_stopped_may_be_deleted(run: Run, engine: RecordingEngine) -> None:
+    engine.registry.records["rides_stream"] = a_stream(Desired.STOPPED)
+    engine.answers["delete"] = DeleteResult("0a1b2c3d", "rides_stream", True, ())
+    assert run("delete", "rides_stream").code == 0
+
+
+def test_other_queries_are_not_kept_from_anything(run: Run, engine: RecordingEngine) -> None:
+    engine.registry.records["orders"] = record()
+    engine.answers["stop"] = StopResult("0a1b2c3d", "orders", "a" * 32, "SUSPENDED", True)
+    assert run("stop", "orders").code == 0
