@@ -91,8 +91,9 @@ def _offsets(
 ) -> dict[tuple[str, int], int]:
     if not wanted:
         return {}
+    request: dict[TopicPartition, Any] = dict.fromkeys(wanted, spec)
     futures = admin.list_offsets(
-        {place: spec for place in wanted},
+        request,
         isolation_level=IsolationLevel.READ_COMMITTED,
         request_timeout=settings.broker_timeout_s,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,6 +66,7 @@ def serve(
         str, typer.Option("--host", help="Address to listen on. There is no login: beyond loopback, protect it.")
     ] = "127.0.0.1",
     without: Without = None,
+    as_json: AsJson = False,
 ) -> None:
     """Serve the metrics at http://127.0.0.1:9464/metrics until Ctrl-C.
 
@@ -86,7 +88,12 @@ def serve(
         # The first look loads libraries, which can take longer than a scrape waits.
         list(page.collect())
     with serving(page, host, port) as found:
-        typer.echo(f"http://{host}:{found}/metrics")
+        url = f"http://{host}:{found}/metrics"
+        if as_json:
+            print_json({"url": url, "port": found})
+        else:
+            show(url)
+        sys.stdout.flush()
         say("Ctrl-C ends it")
         stopped.wait()
 

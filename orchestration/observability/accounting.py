@@ -39,13 +39,14 @@ class Account:
     Attributes:
         produced: events handed to the broker, whichever of the two topics they went to.
         waiting: of them, records behind what bronze and its stream have committed.
-        unsettled: dead letters that no landing reported and no replay sent.
+        unsettled: dead letters that no landing reported and no replay sent; `budget` is DLQ_MAX.
         rejected_by: rule to rows of the rejected table.
     """
 
     produced: int
     dead_lettered: int
     unsettled: int
+    budget: int
     waiting: int
     bronze: int
     silver: int
@@ -106,6 +107,7 @@ class Accountant:
             produced=sum(log.end for log in logs.values()) + dead - mark.dead_lettered,
             dead_lettered=dead,
             unsettled=dead - self._count_reported(catalog, dead),
+            budget=settings.dlq_max,
             waiting=sum(max(log.end - reached[partition], 0) for partition, log in logs.items()),
             bronze=live_rows(bronze),
             silver=live_rows(silver),
@@ -192,9 +194,12 @@ def account_families(dataset: str, account: Account) -> list[Metric]:
         counter("millrace_dead_letters", "Messages of the dead-letter topic", one, {(dataset,): account.dead_lettered}),
         gauge(
             "millrace_dead_letters_unsettled",
-            "Dead letters that no landing reported and no replay sent; DLQ_MAX is their budget",
+            "Dead letters that no landing reported and no replay sent",
             one,
             {(dataset,): account.unsettled},
+        ),
+        gauge(
+            "millrace_dead_letters_budget", "Unsettled dead letters that are borne", one, {(dataset,): account.budget}
         ),
         gauge(
             "millrace_events_waiting",

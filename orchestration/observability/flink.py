@@ -105,19 +105,23 @@ def collect_flink(settings: Settings) -> list[Metric]:
     # The next scrape is the retry.
     options = replace(http_options(settings), retry=RetryPolicy(attempts=1))
     with FlinkRest(settings.flink_rest_url, timeout_s=settings.http_timeout_s, options=options) as rest:
-        await_fresh(rest)
-        jobs = _live(rest.jobs_overview())
-        tasks: Readings = {}
-        for job in jobs:
-            tasks |= _read_tasks(rest, job)
-        return [
-            *_families(_JOBMANAGER, {("jobmanager",): rest.jobmanager_metrics(JOBMANAGER)}),
-            *_families(
-                _TASKMANAGER, {(one.id,): rest.taskmanager_metrics(one.id, TASKMANAGER) for one in rest.taskmanagers()}
-            ),
-            *_families(_JOB, {(job.id, job.name): _read_job(rest, job.id) for job in jobs}),
-            *_families(_TASK, tasks),
-        ]
+        return read_flink(rest)
+
+
+def read_flink(rest: FlinkRest) -> list[Metric]:
+    """Return what `collect_flink` does, by an open client."""
+    await_fresh(rest)
+    jobs = _live(rest.jobs_overview())
+    tasks: Readings = {}
+    for job in jobs:
+        tasks |= _read_tasks(rest, job)
+    managers = {(one.id,): rest.taskmanager_metrics(one.id, TASKMANAGER) for one in rest.taskmanagers()}
+    return [
+        *_families(_JOBMANAGER, {("jobmanager",): rest.jobmanager_metrics(JOBMANAGER)}),
+        *_families(_TASKMANAGER, managers),
+        *_families(_JOB, {(job.id, job.name): _read_job(rest, job.id) for job in jobs}),
+        *_families(_TASK, tasks),
+    ]
 
 
 def await_fresh(rest: FlinkRest) -> None:
