@@ -14,6 +14,7 @@ import psutil
 from orchestration.errors import PortInUseError
 from orchestration.settings import Settings
 from orchestration.settings.names import env_name
+from orchestration.waiting import WaitTimeoutError, wait_for
 
 PORT_FIELDS = ("kafka_port", "flink_rest_port", "flink_sql_gateway_port", "catalog_port", "ui_port")
 _TITLES = {
@@ -23,6 +24,7 @@ _TITLES = {
     "catalog_port": "the Iceberg catalog",
     "ui_port": "Dagster's web server",
 }
+_ENDING_S = 10.0
 _FIRST, _LAST = 20000, 31999
 """Below the range from which Linux and macOS take the ports of outgoing connections."""
 
@@ -91,8 +93,24 @@ def check_free(settings: Settings, fields: Iterable[str]) -> None:
     """
     for field in fields:
         port: int = getattr(settings, field)
-        if (owner := listener_of(port)) is not None:
+        if (owner := _lasting_owner(port)) is not None:
             raise in_use_error(field, port, owner)
+
+
+def _lasting_owner(port: int) -> PortOwner | None:
+    """Return who listens on a port, once those that are about to end have ended.
+
+    A process that was killed keeps its ports until the kernel has taken its memory back, and has no name any more.
+    """
+
+    def look() -> tuple[tuple[PortOwner | None] | None, object]:
+        owner = listener_of(port)
+        return (None if owner is not None and owner.pid is None else (owner,)), owner
+
+    try:
+        return wait_for(look, what=f"port {port}", timeout_s=_ENDING_S)[0]
+    except WaitTimeoutError:
+        return PortOwner(None, None)
 
 
 def pick_free(

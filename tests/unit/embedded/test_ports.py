@@ -106,3 +106,19 @@ def test_settings_that_look_elsewhere_than_the_running_stack_are_refused(tmp_pat
     check_same_ports(settings_of(tmp_path, "default", UI_PORT="3999"))
     with pytest.raises(StackError, match="KAFKA_PORT=9092, the settings say 9999"):
         check_same_ports(settings_of(tmp_path, "default", KAFKA_PORT="9999", BROKER_URL="127.0.0.1:9092"))
+
+
+def test_the_port_of_a_process_that_is_just_ending_becomes_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owners = [PortOwner(None, None), PortOwner(None, None), None]
+    monkeypatch.setattr(ports, "listener_of", lambda port: owners.pop(0))
+    ports.check_free(Settings(state_dir=tmp_path), ["kafka_port"])
+    assert owners == []
+
+
+def test_a_port_that_stays_with_an_unknown_process_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "_ENDING_S", 0.0)
+    monkeypatch.setattr(ports, "listener_of", lambda port: PortOwner(None, None))
+    with pytest.raises(PortInUseError, match="a process of another user"):
+        ports.check_free(Settings(state_dir=tmp_path), ["kafka_port"])
