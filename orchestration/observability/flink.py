@@ -115,7 +115,7 @@ def read_flink(rest: FlinkRest) -> list[Metric]:
     tasks: Readings = {}
     for job in jobs:
         tasks |= _read_tasks(rest, job)
-    managers = {(one.id,): rest.taskmanager_metrics(one.id, TASKMANAGER) for one in rest.taskmanagers()}
+    managers: Readings = {(one.id,): rest.taskmanager_metrics(one.id, TASKMANAGER) for one in rest.taskmanagers()}
     return [
         *_families(_JOBMANAGER, {("jobmanager",): rest.jobmanager_metrics(JOBMANAGER)}),
         *_families(_TASKMANAGER, managers),
