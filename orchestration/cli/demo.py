@@ -9,6 +9,7 @@ import typer
 
 from orchestration.cli.run import absolute, execute, show_checks, show_stages
 from orchestration.cli.terminal import AsJson, bar_chart, bold, number, print_json, say, show, stdout_reserved
+from orchestration.errors import MillraceError
 
 if TYPE_CHECKING:
     from orchestration.generator.sample import SampleExpectation
@@ -165,10 +166,12 @@ def compare(counts: Counts, before: Counts, expected: SampleExpectation) -> list
 
 def show_revenue(settings: Settings) -> None:
     """Print the daily revenue as bars."""
+    from orchestration.dbt_plugin.gold import mart_table
+
     revenue = daily_revenue(settings)
     if not revenue:
         return
-    show(f"\n{bold('Revenue a day')} (marts.mart_daily_revenue)")
+    show(f"\n{bold('Revenue a day')} ({mart_table(settings, 'mart_daily_revenue')})")
     for line in bar_chart(revenue, unit=" $"):
         show(f"  {line}")
 
@@ -177,21 +180,24 @@ def daily_revenue(settings: Settings, most_days: int = 31) -> dict[str, float]:
     """Return day to revenue of the first days in the mart; empty if it was not built."""
     import duckdb
 
-    if not settings.gold_path.is_file():
-        return {}
-    query = f"SELECT date_key, total_revenue FROM marts.mart_daily_revenue ORDER BY date_key LIMIT {most_days}"
+    from orchestration.dbt_plugin.gold import connect_gold, mart_relation
+
+    mart = mart_relation(settings, "mart_daily_revenue")
+    query = f"SELECT date_key, total_revenue FROM {mart} ORDER BY date_key LIMIT {most_days}"
     try:
-        with duckdb.connect(str(settings.gold_path), read_only=True) as connection:
+        with connect_gold(settings) as connection:
             return {str(day): float(total) for day, total in connection.execute(query).fetchall()}
-    except duckdb.Error:
+    except (duckdb.Error, MillraceError):
         return {}
 
 
 def show_next(settings: Settings, source: str) -> None:
     """Print where to look next."""
+    from orchestration.dbt_plugin.gold import mart_table
+
     show(bold("Where to look next"))
     show("  ./millrace ui                           assets, checks and this run in Dagster")
-    show('  ./millrace duckdb -c "FROM marts.mart_daily_revenue LIMIT 5"')
+    show(f'  ./millrace duckdb -c "FROM {mart_table(settings, "mart_daily_revenue")} LIMIT 5"')
     show("  ./millrace run --data FILE.parquet      your own files, a month of taxi trips for example")
     show("  ./millrace validate                     all checks, also of the services")
     show(f"  {settings.instance_dir / 'rendered'}   the Flink SQL that ran")

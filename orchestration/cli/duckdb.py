@@ -1,4 +1,4 @@
-"""`millrace duckdb`: one query, or a shell, on gold and the attached lakehouse."""
+"""`millrace duckdb`: one query, or a shell, on the marts and the attached lakehouse."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestration.cli.terminal import AsJson, say, show, stdout_reserved, table
+from orchestration.cli.terminal import AsJson, print_json, say, show, stdout_reserved, table
 from orchestration.errors import MillraceError
 
 if TYPE_CHECKING:
     import duckdb as engine
 
     from orchestration.dbt_plugin.query import QueryResult
+    from orchestration.settings import Settings
 
 PROMPT, MORE = "lakehouse> ", "      ...> "
 MOST_ROWS = 200
@@ -32,30 +33,37 @@ def duckdb(
     ] = None,
     as_json: AsJson = False,
     write: Annotated[
-        bool, typer.Option("--write", help="Allow changes, to the gold file and to the catalog's tables.")
+        bool, typer.Option("--write", help="Allow changes to the catalog's tables, and to a local gold file.")
     ] = False,
 ) -> None:
-    """Query the lakehouse with DuckDB: `marts.fct_trips` (gold), `lakehouse.silver.cleaned_trips` (the catalog).
+    """Query the lakehouse with DuckDB: `lakehouse.gold.fct_trips` (a mart), `lakehouse.silver.cleaned_trips` (silver).
+
+    Without a command it lists the tables and opens a shell. With GOLD_TARGET=duckdb the marts are `marts.fct_trips`.
 
     Examples:
 
-        millrace duckdb -c "select * from marts.mart_daily_revenue order by date_key"
+        millrace duckdb -c "select * from lakehouse.gold.mart_daily_revenue order by date_key"
 
         millrace duckdb --json -c "select count(*) n from lakehouse.silver.cleaned_trips"
 
         millrace duckdb < report.sql
     """
     with stdout_reserved():
-        from orchestration.dbt_plugin.attach import connect
+        from orchestration.dbt_plugin.gold import connect_gold
         from orchestration.settings import load_settings
 
         settings = load_settings()
-        conn = connect(settings, read_only=not write)
+        conn = connect_gold(settings, read_only=not write)
     try:
         if command is None and sys.stdin.isatty() and not as_json:
+            _list(conn, settings)
             _shell(conn, settings.instance_dir / "duckdb_history")
+            return
+        sql = sys.stdin.read() if command is None else command
+        if sql.strip():
+            _print(conn, sql, as_json=as_json)
         else:
-            _print(conn, sys.stdin.read() if command is None else command, as_json=as_json)
+            _list(conn, settings, as_json=as_json)
     except MillraceError as error:
         from orchestration.storage_errors import is_of_store, storage_error
 
@@ -64,6 +72,31 @@ def duckdb(
         raise
     finally:
         conn.close()
+
+
+def _list(conn: engine.DuckDBPyConnection, settings: Settings, *, as_json: bool = False) -> None:
+    """Show what can be queried, marts first."""
+    from orchestration.catalog import open_catalog
+    from orchestration.dbt_plugin.gold import MARTS
+    from orchestration.lakehouse.maintenance.tables import list_names
+    from orchestration.naming import CATALOG, GOLD
+
+    local = conn.execute(
+        "SELECT schema_name || '.' || table_name FROM duckdb_tables() "
+        "WHERE database_name = current_database() AND NOT temporary"
+    ).fetchall()
+    # Not from DuckDB: to list an Iceberg catalog it loads every table.
+    names = [str(name) for (name,) in local] + [f"{CATALOG}.{name}" for name in list_names(open_catalog(settings))]
+    marts = (f"{CATALOG}.{GOLD}.", f"{MARTS}.")
+    names.sort(key=lambda name: (not name.startswith(marts), name))
+    if as_json:
+        print_json([{"table": name} for name in names])
+        return
+    table(["table", ""], [[name, "mart" if name.startswith(marts) else ""] for name in names])
+    if any(name.startswith(marts) for name in names):
+        say(f"such as: FROM {names[0]} LIMIT 5;")
+    else:
+        say("no marts yet: `./millrace run` builds them")
 
 
 def _print(conn: engine.DuckDBPyConnection, sql: str, *, as_json: bool = False) -> None:

@@ -22,9 +22,18 @@ def dbt_dir(settings: Settings) -> Path:
     return settings.repo_root / "dbt"
 
 
+def work_path(settings: Settings) -> Path:
+    """Return the DuckDB file in which a build on Iceberg works: views, temporary data, stored test failures.
+
+    Each build starts with a new one: nothing in it lasts, as in a container.
+    """
+    return settings.instance_dir / "dbt" / "work.duckdb"
+
+
 def profile_env(settings: Settings) -> dict[str, str]:
     """Return the variables that `dbt/profiles.yml` and the project read. None is secret."""
     return {
+        "MILLRACE_DBT_TARGET": settings.gold_target,
         "MILLRACE_GOLD_PATH": str(settings.gold_path.absolute()),
         "MILLRACE_MODULES": str(settings.repo_root.absolute()),
         "MILLRACE_DBT_THREADS": str(min(4, os.cpu_count() or 1)),

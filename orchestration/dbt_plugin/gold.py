@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestration.dbt_plugin.attach import connect, connect_catalog
+from orchestration.dbt_plugin.attach import attach_lakehouse, connect, connect_catalog
 from orchestration.naming import CATALOG, GOLD
 from orchestration.settings import Settings
 from orchestration.sql import check_identifier, quote_duckdb
 
 if TYPE_CHECKING:
     import duckdb
+
+BUILT_AT = "millrace.built-at"
+"""Property of a table that dbt writes: when the last build of it began, ISO 8601; also of one that changed nothing."""
 
 MARTS = "marts"
 """Schema of the marts in the dbt project, and in a local gold file."""
@@ -30,8 +33,8 @@ def mart_relation(settings: Settings, model: str) -> str:
     return ".".join(quote_duckdb(part) for part in _parts(settings, check_identifier(model, "model")))
 
 
-def connect_gold(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """Return a read-only connection in which `mart_relation` works, silver in reach as `lakehouse.silver.…`.
+def connect_gold(settings: Settings, *, read_only: bool = True) -> duckdb.DuckDBPyConnection:
+    """Return a connection in which `mart_relation` works, silver in reach as `lakehouse.silver.…`.
 
     On Iceberg it reads while a build writes. A local gold file can be read only between builds.
 
@@ -39,7 +42,19 @@ def connect_gold(settings: Settings) -> duckdb.DuckDBPyConnection:
         BusyError: another process writes the local gold file.
         ConfigError, UnreachableError, CatalogError, StackError: as `attach_lakehouse`.
     """
-    return connect_catalog(settings) if settings.gold_target == "iceberg" else connect(settings)
+    if settings.gold_target == "duckdb":
+        return connect(settings, read_only=read_only)
+    if read_only:
+        return connect_catalog(settings)
+    import duckdb
+
+    conn = duckdb.connect(":memory:")
+    try:
+        attach_lakehouse(conn, settings)
+    except BaseException:
+        conn.close()
+        raise
+    return conn
 
 
 def _parts(settings: Settings, model: str) -> tuple[str, ...]:

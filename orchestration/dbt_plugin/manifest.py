@@ -21,13 +21,13 @@ _STAMP = "manifest.stamp.json"
 _PARSE_TIMEOUT_S = 120
 
 
-def source_hash(project: Path) -> str:
-    """Return a hash of all files of a dbt project (paths and bytes), of its place, and of the versions that parse it.
+def source_hash(project: Path, target: str = "") -> str:
+    """Return a hash of all files of a dbt project (paths and bytes), its place, the versions that parse it, a target.
 
     The place counts because a manifest holds absolute paths: after a move dbt would look for files that are gone.
     """
     digest = hashlib.sha256()
-    for part in (str(project.resolve()), version("dbt-core"), version("dbt-duckdb")):
+    for part in (str(project.resolve()), version("dbt-core"), version("dbt-duckdb"), target):
         digest.update(f"{part}\0".encode())
     for path in sorted(project.rglob("*")):
         name = path.relative_to(project)
@@ -40,7 +40,7 @@ def source_hash(project: Path) -> str:
 
 
 def ensure_manifest(settings: Settings) -> Path:
-    """Return `dbt/target/manifest.json`, parsed anew if the project changed since it was written.
+    """Return the manifest of the settings' target, `dbt/target/<target>/manifest.json`, parsed anew if it is stale.
 
     Needs no service and no network. Parallel callers wait for one parse; readers never see half a file.
 
@@ -49,8 +49,9 @@ def ensure_manifest(settings: Settings) -> Path:
         BusyError: another process has been parsing for two minutes.
     """
     project = dbt_dir(settings)
-    target = project / "target"
-    wanted = source_hash(project)
+    # A folder each: the targets name their tables differently, and two processes may use both.
+    target = project / "target" / settings.gold_target
+    wanted = source_hash(project, settings.gold_target)
     manifest = target / "manifest.json"
     if not _is_current(target, wanted):
         with hold(target, "manifest", wait_s=_PARSE_TIMEOUT_S):
@@ -81,10 +82,10 @@ def _write_stamp(target: Path, wanted: str) -> None:
 
 def _parse(settings: Settings, project: Path, target: Path) -> None:
     """Parse in a process of its own: dbt changes process-wide logging, and a code server may be loading definitions."""
-    folder = parse_dir(project)
+    folder = parse_dir(project, settings.gold_target)
     forget_moved_project(project, folder)
     command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "--log-level", "warn", "parse"]
-    command += ["--project-dir", str(project), "--profiles-dir", str(project), "--target", "duckdb"]
+    command += ["--project-dir", str(project), "--profiles-dir", str(project), "--target", settings.gold_target]
     command += ["--target-path", str(folder), "--log-path", str(folder)]
     parsed = folder / "manifest.json"
     parsed.unlink(missing_ok=True)
@@ -107,9 +108,9 @@ def _parse(settings: Settings, project: Path, target: Path) -> None:
     parsed.replace(target / "manifest.json")
 
 
-def parse_dir(project: Path) -> Path:
-    """Return the folder in which the project is parsed; it keeps dbt's parse cache."""
-    return project / "target" / "parse"
+def parse_dir(project: Path, target: str) -> Path:
+    """Return the folder in which the project is parsed for a target; it keeps dbt's parse cache."""
+    return project / "target" / target / "parse"
 
 
 def forget_moved_project(project: Path, target_path: Path) -> None:

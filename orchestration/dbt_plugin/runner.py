@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from orchestration.dbt_plugin.config import bound_settings
-from orchestration.dbt_plugin.environment import dbt_dir, dbt_env, process_environment, profile_env, set_environment
+from orchestration.dbt_plugin.environment import (
+    dbt_dir,
+    dbt_env,
+    process_environment,
+    profile_env,
+    set_environment,
+    work_path,
+)
+from orchestration.dbt_plugin.local_views import views_for
 from orchestration.dbt_plugin.manifest import PARSE_CACHE, ensure_manifest, forget_moved_project, parse_dir
 from orchestration.errors import CheckFailedError, ConfigError, MillraceError
 from orchestration.locking import hold
@@ -36,6 +45,8 @@ class DbtNode:
         unique_id: such as `model.millrace.fct_trips`.
         status: success, pass, warn, fail, error, skipped or no-op.
         failures: rows that break a test; None for what is not a test.
+        metadata: what a write to Iceberg did: rows, rows_written, snapshot_before, snapshot_after, seconds, attempts,
+            notice. A snapshot id that is missing: there was none. Empty for everything else.
     """
 
     unique_id: str
@@ -44,6 +55,7 @@ class DbtNode:
     duration_s: float
     message: str | None = None
     failures: int | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def is_failed(self) -> bool:
@@ -88,7 +100,7 @@ def run_dbt(
     settings: Settings,
     args: Sequence[str],
     *,
-    target: str = "duckdb",
+    target: str | None = None,
     environ: Mapping[str, str] | None = None,
     on_node: Callable[[DbtNode], None] | None = None,
 ) -> DbtRun:
@@ -98,7 +110,7 @@ def run_dbt(
     `logs/dbt` of the instance. Failed nodes are in the result, not raised.
 
     Args:
-        target: of `dbt/profiles.yml`.
+        target: of `dbt/profiles.yml`; None: where the settings keep gold.
         environ: more variables for the profile.
         on_node: called as each node ends, from dbt's threads.
 
@@ -108,23 +120,45 @@ def run_dbt(
         UnreachableError, CatalogError: the catalog could not be attached.
     """
     command = next((arg for arg in args if not arg.startswith("-")), "")
+    target = target or settings.gold_target
     project, target_path = dbt_dir(settings), settings.instance_dir / "dbt"
     log_path = settings.instance_dir / "logs" / "dbt"
     settings.gold_path.parent.mkdir(parents=True, exist_ok=True)
     # Results come as objects: writing manifest.json and run_results.json costs half a second and nobody reads them.
-    full = ["--no-write-json", "--no-use-colors", "--log-level", "none", "--log-level-file", "info"]
-    full += ["--log-path", str(log_path), *args]
-    full += ["--project-dir", str(project), "--profiles-dir", str(project), "--target", target]
-    full += ["--target-path", str(target_path)]
-    variables = profile_env(settings) | dict(environ or {})
+    options = ["--no-write-json", "--no-use-colors", "--log-level", "none", "--log-level-file", "info"]
+    options += ["--log-path", str(log_path)]
+    place = ["--project-dir", str(project), "--profiles-dir", str(project), "--target", target]
+    place += ["--target-path", str(target_path)]
+    views = _views(settings, args) if target == "iceberg" else []
     start = monotonic()
-    with _ONE_RUN, _gold_lock(settings, command), bound_settings(settings), set_environment(variables):
-        _prepare(project, target_path)
-        try:
-            result = _invoke(full, on_node)
-        finally:
-            _close_logs(log_path)
+    with _ONE_RUN, _gold_lock(settings, command), bound_settings(settings):
+        variables = profile_env(settings) | _work(settings, command) | dict(environ or {})
+        with set_environment(variables):
+            _prepare(project, target_path, target)
+            try:
+                if views:
+                    before = _invoke([*options, "run", "--select", *views, *place], None)
+                    if not before.success:
+                        return DbtRun(command, False, monotonic() - start, _nodes(before.result))
+                result = _invoke([*options, *args, *place], on_node)
+            finally:
+                _close_logs(log_path)
     return DbtRun(command, bool(result.success), monotonic() - start, _nodes(result.result))
+
+
+def _views(settings: Settings, args: Sequence[str]) -> list[str]:
+    return views_for(args, json.loads(ensure_manifest(settings).read_text(encoding="utf-8")))
+
+
+def _work(settings: Settings, command: str) -> dict[str, str]:
+    """Return where a build on Iceberg works: a new file for commands that write, memory for the others."""
+    if command in _READ_ONLY:
+        return {"MILLRACE_WORK_PATH": ":memory:"}
+    path = work_path(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for one in (path, path.with_name(f"{path.name}.wal")):
+        one.unlink(missing_ok=True)
+    return {"MILLRACE_WORK_PATH": str(path)}
 
 
 def _invoke(args: list[str], on_node: Callable[[DbtNode], None] | None) -> Any:
@@ -175,6 +209,7 @@ def _nodes(result: Any) -> tuple[DbtNode, ...]:
             duration_s=float(one.execution_time),
             message=redact(one.message) if one.message else None,
             failures=one.failures,
+            metadata=_metadata(one.adapter_response),
         )
         for one in getattr(result, "results", None) or ()
         if hasattr(one, "node")
@@ -194,10 +229,21 @@ def _node_callback(on_node: Callable[[DbtNode], None]) -> Callable[[Any], None]:
                 duration_s=result.execution_time,
                 message=redact(result.message) or None,
                 failures=result.num_failures if info.resource_type == "test" else None,
+                metadata=_metadata(result.adapter_response),
             )
         )
 
     return take
+
+
+def _metadata(response: Any) -> dict[str, Any]:
+    """Return what `WriteResponse` adds to dbt's own answer."""
+    # dbt's events carry numbers as protobuf does, all of them floats; snapshot ids are too wide for these.
+    return {
+        name: value if name in ("seconds", "notice") else int(value)
+        for name, value in dict(response or {}).items()
+        if name not in ("_message", "code", "rows_affected")
+    }
 
 
 def _gold_lock(settings: Settings, command: str) -> AbstractContextManager[None]:
@@ -206,9 +252,9 @@ def _gold_lock(settings: Settings, command: str) -> AbstractContextManager[None]
     return hold(settings.instance_dir / "locks", "gold", wait_s=settings.lock_timeout_s)
 
 
-def _prepare(project: Path, target_path: Path) -> None:
+def _prepare(project: Path, target_path: Path, target: str) -> None:
     forget_moved_project(project, target_path)
-    cache, parsed = target_path / PARSE_CACHE, parse_dir(project) / PARSE_CACHE
+    cache, parsed = target_path / PARSE_CACHE, parse_dir(project, target) / PARSE_CACHE
     if not cache.is_file() and parsed.is_file():
         # The manifest was parsed for Dagster a moment ago: seconds saved on the first run of an instance.
         shutil.copyfile(parsed, cache)

@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation, Snapshot
 
 from orchestration.catalog import find_table, open_catalog
 from orchestration.catalog.snapshots import ancestry, total_rows
 from orchestration.contracts import DatasetContract
+from orchestration.dbt_plugin.gold import BUILT_AT
 from orchestration.lakehouse.facts import count_unrefined, count_waiting
+from orchestration.naming import GOLD
 from orchestration.settings import Settings
+
+_FACT = "fct_trips"
+"""The mart that every silver row reaches first."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ def read_layers(settings: Settings, contract: DatasetContract) -> list[LayerStat
     catalog = open_catalog(settings)
     bronze, silver = (find_table(catalog, name) for name in (contract.tables.bronze, contract.tables.silver))
     unrefined = count_unrefined(settings, contract) if silver is not None else total_rows(bronze)
-    built = _built_at(settings)
+    built = _built_at(settings, catalog)
     commits = data_commits(silver)
     return [
         LayerState("bronze", _newest(data_commits(bronze)), count_waiting(settings, contract), "records"),
@@ -63,7 +69,11 @@ def _newest(times: list[datetime]) -> datetime | None:
     return times[0] if times else None
 
 
-def _built_at(settings: Settings) -> datetime | None:
-    """Return when dbt last wrote the file of the marts; None: never."""
+def _built_at(settings: Settings, catalog: Catalog) -> datetime | None:
+    """Return when the build of the marts began that ended last; None: none did."""
+    if settings.gold_target == "iceberg":
+        fact = find_table(catalog, f"{GOLD}.{_FACT}")
+        built = fact.properties.get(BUILT_AT) if fact is not None else None
+        return datetime.fromisoformat(built) if built else None
     path = settings.gold_path
     return datetime.fromtimestamp(path.stat().st_mtime, UTC) if path.exists() else None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestration.contracts import DatasetContract
+from orchestration.errors import MillraceError
 from orchestration.naming import landing_key, table_key
 from orchestration.pipeline.report import STAGES, CheckOutcome, Note, RunFailedError, RunReport, Stage
+from orchestration.settings import Settings
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -31,7 +32,7 @@ class Recorder:
     """Listener of one run. Dagster calls it for every event and log message, in the process that runs the steps."""
 
     def __init__(
-        self, instance: dg.DagsterInstance, contract: DatasetContract, gold_path: Path, on_note: OnNote | None
+        self, instance: dg.DagsterInstance, contract: DatasetContract, facts_before: int, on_note: OnNote | None
     ) -> None:
         self.was_interrupted = False
         self._instance, self._on_note = instance, on_note
@@ -47,7 +48,7 @@ class Recorder:
             tuple(table_key(contract.tables.bronze)): ("bronze", ("rows_added",)),
             tuple(table_key(contract.tables.silver)): ("silver", ("rows_added",)),
         }
-        self._facts_before = count_facts(gold_path)
+        self._facts_before = facts_before
         self._seconds: dict[str, float] = {}
         self._rows: dict[str, int] = {}
         self._work: dict[str, float] = {}
@@ -182,15 +183,17 @@ def _text(value: Any) -> str:
     return str(getattr(value, "value", value))
 
 
-def count_facts(gold_path: Path) -> int:
-    """Return the rows of the fact table; 0 before the first build, or while another process writes it."""
-    if not gold_path.is_file():
-        return 0
+def count_facts(settings: Settings) -> int:
+    """Return the rows of the fact table; 0 before the first build, or while another process writes a local file."""
     import duckdb
 
+    from orchestration.dbt_plugin.gold import connect_gold, mart_relation
+
+    if settings.gold_target == "duckdb" and not settings.gold_path.is_file():
+        return 0
     try:
-        with duckdb.connect(str(gold_path), read_only=True) as connection:
-            row = connection.execute(f"SELECT count(*) FROM {'.'.join(_FACT)}").fetchone()
-    except duckdb.Error:
+        with connect_gold(settings) as connection:
+            row = connection.execute(f"SELECT count(*) FROM {mart_relation(settings, _FACT[1])}").fetchone()
+    except (duckdb.Error, MillraceError):
         return 0
     return int(row[0]) if row else 0

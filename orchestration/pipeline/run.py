@@ -18,7 +18,7 @@ from orchestration.dagster_home import prepare_dagster_home
 from orchestration.dbt_plugin.environment import set_environment
 from orchestration.naming import BATCH_JOB, landing_key, table_key
 from orchestration.pipeline.engines import kept_engines
-from orchestration.pipeline.recorder import MODELS_STEP, OnNote, Recorder, step_of
+from orchestration.pipeline.recorder import MODELS_STEP, OnNote, Recorder, count_facts, step_of
 from orchestration.pipeline.report import Note, RunReport
 from orchestration.settings import Settings
 from orchestration.settings.names import env_name
@@ -63,7 +63,7 @@ def run_batch(
         job = defs.resolve_job_def(BATCH_JOB)
         run_id = str(uuid4())
         with kept_engines(), DagsterInstance.get() as instance:
-            recorder = Recorder(instance, contract, settings.gold_path, _warming(on_note))
+            recorder = Recorder(instance, contract, count_facts(settings), _warming(on_note))
             instance.add_event_listener(run_id, recorder.take)
             result = job.execute_in_process(
                 run_config=run_config(contract, source=source, again=again, full_refresh=full_refresh),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,6 +34,7 @@ class Origin:
     Attributes:
         environ: the variables that references to secrets are looked up in.
         references: secrets by the field that they fill, also those that have a value.
+        trail: every (source, value) of a field, from the weakest to the strongest.
     """
 
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -41,6 +42,9 @@ class Origin:
     notes: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     references: Mapping[str, SecretRef] = field(default_factory=dict[str, SecretRef])
+    trail: Mapping[str, Sequence[tuple[str, str]]] = field(
+        default_factory=dict[str, Sequence[tuple[str, str]]], repr=False
+    )
 
 
 def checkout() -> Path:
@@ -149,7 +153,7 @@ class Settings(
         default_factory=_instance_path("tmp", "duckdb"), description="where DuckDB spills"
     )
     gold_target: Literal["iceberg", "duckdb"] = Field(
-        default="duckdb", description="marts as Iceberg tables in the catalog, or in a local DuckDB file"
+        default="iceberg", description="marts as Iceberg tables in the catalog, or in a local DuckDB file"
     )
 
     ui_port: Port = Field(default=3000, description="Dagster's web server")
@@ -365,6 +369,15 @@ class Settings(
     def source_of(self, name: str) -> str:
         """Return where a value came from: argument, environment, stack.env, the profile file's name, or default."""
         return self._origin.sources.get(name, "argument" if name in self.model_fields_set else "default")
+
+    def trail_of(self, name: str) -> list[tuple[str, str]]:
+        """Return every (source, value) that a field was given, the one that counts first; secrets masked."""
+        return [(source, str(_masked(name, value))) for source, value in reversed(self._origin.trail.get(name, ()))]
+
+    @property
+    def profile_path(self) -> Path | None:
+        """File of the active profile; None: defaults only."""
+        return self._origin.profile_path
 
     def warnings(self) -> list[str]:
         """Return what is allowed but probably not meant."""

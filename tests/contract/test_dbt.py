@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestration.dbt_plugin.gold import mart_relation
 from orchestration.dbt_plugin.manifest import ensure_manifest
+from orchestration.naming import CATALOG, GOLD
 from orchestration.settings import Settings
 from tests.contract.checkout import ROOT, tracked_files
 
@@ -36,8 +38,8 @@ def test_everything_is_described(kind: str) -> None:
     else:
         found = [one for one in manifest()[kind].values() if one["package_name"] == "millrace"]
     assert found
-    # A macro that implements another for one adapter, and a test's own macro, have its description.
-    parts = ("default__", "duckdb__", "test_")
+    # A macro that implements another for one adapter, and one of a test or materialization, have its description.
+    parts = ("default__", "duckdb__", "test_", "materialization_")
     assert [one["name"] for one in found if not one["description"] and not one["name"].startswith(parts)] == []
 
 
@@ -49,12 +51,19 @@ def test_every_column_that_is_named_is_described(model: str) -> None:
 
 
 @pytest.mark.parametrize("mart", MARTS)
-def test_every_mart_is_a_table_under_contract_in_the_schema_marts(mart: str) -> None:
+def test_every_mart_is_a_table_under_contract_where_readers_look_for_it(mart: str) -> None:
     node = nodes("model")[mart]
-    assert node["schema"] == "marts"
+    assert node["relation_name"] == mart_relation(Settings(), mart) == f'"lakehouse"."gold"."{mart}"'
     assert node["config"]["contract"]["enforced"]
     assert node["config"]["materialized"] in ("table", "incremental")
     assert [name for name, column in node["columns"].items() if not column["data_type"]] == []
+
+
+def test_every_table_is_in_a_layer_of_the_catalog_and_every_view_stays_local() -> None:
+    found = {**nodes("model"), **nodes("seed")}
+    in_catalog = {name for name, node in found.items() if node["database"] == CATALOG}
+    assert in_catalog == {name for name, node in found.items() if node["config"]["materialized"] != "view"}
+    assert {found[name]["schema"] for name in in_catalog} == {"raw", "intermediate", GOLD}
 
 
 @pytest.mark.parametrize("mart", MARTS)

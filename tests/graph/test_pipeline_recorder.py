@@ -72,7 +72,7 @@ def run(silver: Callable[[], None] = nothing) -> tuple[Recorder, dg.ExecuteInPro
     ).resolve_job_def("all")
     notes: list[Note] = []
     with dg.DagsterInstance.ephemeral() as instance:
-        recorder = Recorder(instance, CONTRACT, Path("/nonexistent/gold.duckdb"), notes.append)
+        recorder = Recorder(instance, CONTRACT, 0, notes.append)
         instance.add_event_listener(RUN_ID, recorder.take)
         result = job.execute_in_process(
             instance=instance,

@@ -117,6 +117,6 @@ def test_two_runs_at_once_add_each_row_once(told: Story) -> None:
 
 def facts(home: Home) -> int:
     """Return the rows of the fact table."""
-    result = home.millrace("duckdb", "--json", "-c", "SELECT count(*) AS n FROM marts.fct_trips")
+    result = home.millrace("duckdb", "--json", "-c", "SELECT count(*) AS n FROM lakehouse.gold.fct_trips")
     assert result.code == 0, result.err
     return json.loads(result.out)[0]["n"]

@@ -6,7 +6,7 @@ select
     pickup_day_of_week,
     is_weekend,
     count(*) as total_trips,
-    sum(passenger_count) as total_passengers,
+    cast(sum(passenger_count) as bigint) as total_passengers,
     {{ exact_average('trip_distance_miles') }} as avg_trip_distance,
     round(avg(trip_duration_minutes), 2) as avg_trip_duration_min,
     {{ exact_average('avg_speed_mph') }} as avg_speed_mph,

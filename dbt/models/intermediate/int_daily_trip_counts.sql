@@ -1,3 +1,4 @@
+{{ config(database='local') }}
 -- Grain: one row a pickup date.
 select
     pickup_date,

@@ -1,3 +1,4 @@
+{{ config(database='local') }}
 -- Grain: one row a trip that is plausible: 1 to 720 minutes, slower than 100 miles an hour.
 with trips as (
     select

@@ -21,13 +21,22 @@ def load_tables(catalog: Catalog) -> list[Table]:
     """
     with catalog_errors(str(catalog.properties.get("uri", "")), "listing tables"):
         found: list[Table] = []
-        for namespace in _namespaces(catalog, ()):
-            for identifier in _tables(catalog, namespace):
-                try:
-                    found.append(catalog.load_table(identifier))
-                except NoSuchTableError:
-                    continue
+        for identifier in _identifiers(catalog):
+            try:
+                found.append(catalog.load_table(identifier))
+            except NoSuchTableError:
+                continue
         return sorted(found, key=name_of)
+
+
+def list_names(catalog: Catalog) -> list[str]:
+    """Return `schema.table` of all tables of the catalog, sorted, without loading them.
+
+    Raises:
+        UnreachableError, CatalogError: the catalog does not answer or refuses.
+    """
+    with catalog_errors(str(catalog.properties.get("uri", "")), "listing tables"):
+        return sorted(".".join(identifier) for identifier in _identifiers(catalog))
 
 
 def name_of(table: Table) -> str:
@@ -46,6 +55,11 @@ def pick_table(tables: list[Table], name: str) -> Table:
             return table
     known = ", ".join(name_of(table) for table in tables[:20]) or "none"
     raise NotFoundError(f"the catalog has no table {name}", hint=f"tables: {known}")
+
+
+def _identifiers(catalog: Catalog) -> Iterator[Identifier]:
+    for namespace in _namespaces(catalog, ()):
+        yield from _tables(catalog, namespace)
 
 
 def _namespaces(catalog: Catalog, parent: Identifier) -> Iterator[Identifier]:

@@ -78,7 +78,7 @@ TYPES: Mapping[str, Mapping[str, str]] = {
         "is_holiday": "boolean",
         "week_of_year": "bigint",
         "total_trips": "bigint",
-        "total_passengers": "hugeint",
+        "total_passengers": "bigint",
         "total_fare_revenue": "decimal(38,2)",
         "total_tip_revenue": "decimal(38,2)",
         "total_revenue": "decimal(38,2)",
@@ -99,7 +99,7 @@ TYPES: Mapping[str, Mapping[str, str]] = {
         "avg_distance": "double",
         "avg_duration_min": "double",
         "avg_revenue_per_period": "double",
-        "total_trips_all_days": "hugeint",
+        "total_trips_all_days": "bigint",
     },
     "mart_hourly_patterns": {
         "date_key": "date",

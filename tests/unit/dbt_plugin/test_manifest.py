@@ -75,9 +75,9 @@ def test_manifest_is_parsed_once_for_parallel_callers_and_again_after_a_change(t
     settings = Settings(repo_root=tmp_path, state_dir=tmp_path / "state")
     with ThreadPoolExecutor(2) as pool:
         paths = list(pool.map(lambda _: ensure_manifest(settings), range(2)))
-    assert paths == [tmp_path / "dbt" / "target" / "manifest.json"] * 2
+    assert paths == [tmp_path / "dbt" / "target" / "iceberg" / "manifest.json"] * 2
     nodes = json.loads(paths[0].read_text())["nodes"]
-    assert nodes["model.millrace.fct_trips"]["schema"] == "marts"
+    assert nodes["model.millrace.fct_trips"]["schema"] == "gold"
     written = paths[0].stat().st_mtime_ns
     assert ensure_manifest(settings).stat().st_mtime_ns == written
 

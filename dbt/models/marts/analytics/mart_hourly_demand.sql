@@ -8,7 +8,7 @@ select
     {{ exact_average('avg_distance') }} as avg_distance,
     {{ exact_average('avg_duration_min') }} as avg_duration_min,
     round(avg(total_revenue), 2) as avg_revenue_per_period,
-    sum(total_trips) as total_trips_all_days
+    cast(sum(total_trips) as bigint) as total_trips_all_days
 from {{ ref('int_hourly_patterns') }}
 group by pickup_hour, is_weekend
 order by is_weekend, pickup_hour

@@ -1,0 +1,295 @@
+"""One write of one model into its Iceberg table: prepared locally, committed once, repeated after a lost race."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, cast
+
+import duckdb
+
+from orchestration.dbt_plugin.gold import BUILT_AT
+from orchestration.dbt_plugin.writing.columns import added_columns, declared_columns, made_anew
+from orchestration.dbt_plugin.writing.request import Column, WriteRequest
+from orchestration.dbt_plugin.writing.statements import (
+    PARTITIONED_BY,
+    content_of,
+    create_table,
+    merge_rows,
+    partition_text,
+    replaced_rows,
+)
+from orchestration.errors import CatalogError, CheckFailedError, ConflictError, MillraceError
+from orchestration.redaction import redact
+from orchestration.sql import quote_duckdb, quote_literal
+
+ATTEMPTS = 4
+"""The first one and three more."""
+
+# Iceberg's REST catalog answers 409 to a commit whose base snapshot is no longer the newest; DuckDB 1.5.5 passes it on.
+_CONFLICT = re.compile(r"Conflict_409|CommitFailedException|already exists", re.IGNORECASE)
+
+Cursor = Any
+"""A DuckDB cursor, or dbt-duckdb's wrapper of one."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a write did.
+
+    Attributes:
+        rows: in the table afterwards.
+        rows_written: new or replaced ones; 0 if the table held them already.
+        snapshot_before, snapshot_after: ids of the newest snapshots; None: there was none. The same if nothing changed.
+        attempts: more than one if other writers were faster.
+        notice: what a person should know; empty in most cases.
+    """
+
+    rows: int
+    rows_written: int
+    snapshot_before: int | None
+    snapshot_after: int | None
+    seconds: float
+    attempts: int
+    notice: str = ""
+
+
+def write_table(
+    cursor: Cursor, request: WriteRequest, *, built_at: datetime, notify: Callable[[str], None] = lambda _: None
+) -> Outcome:
+    """Bring the table to what the model's query gives. The temporary data stays in the local database.
+
+    After a commit that another writer made first the whole write is done again, query included, except for `append`:
+    its rows may depend on what the table held.
+
+    Args:
+        built_at: when the build began; remembered in the table.
+        notify: told about each repetition.
+
+    Raises:
+        ConfigError: the contract or a column type is broken; nothing was written.
+        ConflictError: the model's columns changed, or other writers were faster four times.
+        CheckFailedError: a key is NULL, or twice in rows that are to be merged.
+        CatalogError: DuckDB's reason for anything else. The stored rows are as they were.
+    """
+    began = monotonic()
+    attempts = ATTEMPTS if request.is_repeatable else 1
+    for attempt in range(1, attempts + 1):
+        one = _Attempt(cursor, request, built_at)
+        try:
+            rows, written, notice = one.run()
+        except duckdb.Error as error:
+            one.undo()
+            text = redact(" ".join(str(error).split()))
+            if not _CONFLICT.search(text):
+                raise CatalogError(f"{request.title} could not be written: {text}") from None
+            if attempt == attempts:
+                raise _lost(cursor, request, attempts, text) from None
+            notify(f"{request.title}: another writer committed first, attempt {attempt + 1} of {attempts}")
+            continue
+        except BaseException:
+            one.undo()
+            raise
+        after = newest_snapshot(cursor, request.relation)
+        return Outcome(rows, written, one.snapshot_before, after, monotonic() - began, attempt, notice)
+    raise AssertionError("the last attempt returns or raises")
+
+
+class _Attempt:
+    """One transaction."""
+
+    def __init__(self, cursor: Cursor, request: WriteRequest, built_at: datetime) -> None:
+        self._cursor, self._request, self._built_at = cursor, request, built_at
+        self._incoming = quote_duckdb(f"{request.name}__incoming")
+        self._is_new = False
+        self.snapshot_before: int | None = None
+
+    def run(self) -> tuple[int, int, str]:
+        """Return rows of the table, rows written, and a notice."""
+        request, cursor = self._request, self._cursor
+        if request.sql_header:
+            cursor.execute(request.sql_header)
+        cursor.execute("BEGIN TRANSACTION")
+        # First of all: DuckDB reads a table as of the transaction's begin, and one that is made later ends the process.
+        stored = stored_columns(cursor, request.relation)
+        if stored is not None:
+            self.snapshot_before = newest_snapshot(cursor, request.relation)
+        for hook in request.pre_hooks:
+            cursor.execute(hook)
+        cursor.execute(f"CREATE OR REPLACE TEMP TABLE {self._incoming} AS {request.sql}")
+        columns = declared_columns(self._with_own_types(), _describe(cursor, self._incoming))
+        self._check_keys()
+        notice = ""
+        if stored is not None and self.snapshot_before is not None:
+            notice = self._recreate_if_needed(columns, stored)
+        elif stored is not None:
+            # A build that was killed between creating the table and its first commit.
+            cursor.execute(f"DROP TABLE {request.relation}")
+        if stored is None or notice or self.snapshot_before is None:
+            written = self._create(columns)
+        else:
+            written = self._replace(columns, stored)
+        for hook in request.post_hooks:
+            cursor.execute(hook)
+        cursor.execute(f"DROP TABLE IF EXISTS {self._incoming}")
+        self._remember()
+        rows = int(_one(cursor, f"SELECT count(*) FROM {request.relation}")[0])
+        cursor.execute("COMMIT")
+        return rows, written, notice
+
+    def undo(self) -> None:
+        """Leave the stored rows as they were, and nothing behind."""
+        # DuckDB has ended the transaction by itself if its commit failed.
+        with suppress(duckdb.Error):
+            self._cursor.execute("ROLLBACK")
+        with suppress(duckdb.Error):
+            self._cursor.execute(f"DROP TABLE IF EXISTS {self._incoming}")
+        if self._is_new:
+            # Without staged creation the catalog has the empty table already.
+            with suppress(duckdb.Error):
+                if newest_snapshot(self._cursor, self._request.relation) is None:
+                    self._cursor.execute(f"DROP TABLE IF EXISTS {self._request.relation}")
+
+    def _with_own_types(self) -> WriteRequest:
+        """Return the request with the contract's types under DuckDB's names."""
+        contract = self._request.contract
+        if not contract:
+            return self._request
+        casts = ", ".join(f"CAST(NULL AS {column.type}) AS {quote_duckdb(column.name)}" for column in contract)
+        types = {column.name: column.type for column in _describe(self._cursor, f"(SELECT {casts})")}
+        return self._request.model_copy(
+            update={"contract": tuple(c.model_copy(update={"type": types[c.name]}) for c in contract)}
+        )
+
+    def _check_keys(self) -> None:
+        request = self._request
+        keys = request.unique_key if request.strategy != "append" else ()
+        if not keys:
+            return
+        names = ", ".join(quote_duckdb(name) for name in keys)
+        empty = " OR ".join(f"{quote_duckdb(name)} IS NULL" for name in keys)
+        [nulls] = _one(self._cursor, f"SELECT count(*) FROM {self._incoming} WHERE {empty}")
+        if nulls:
+            raise CheckFailedError(
+                f"model {request.name}: {nulls:,} rows have no value in the unique_key {', '.join(keys)}",
+                hint="such rows could never be replaced; filter them out or complete the key. Nothing was written",
+            )
+        if request.strategy != "merge":
+            return
+        twice = f"SELECT {names} FROM {self._incoming} GROUP BY ALL HAVING count(*) > 1"
+        [doubled] = _one(self._cursor, f"SELECT count(*) FROM ({twice})")
+        if doubled:
+            raise CheckFailedError(
+                f"model {request.name}: {doubled:,} values of the unique_key {', '.join(keys)} are in several rows",
+                hint="merge needs one row a key; or take incremental_strategy delete+insert. Nothing was written",
+            )
+
+    def _recreate_if_needed(self, columns: Sequence[Column], stored: Sequence[Column]) -> str:
+        request = self._request
+        was = _properties(self._cursor, request.relation).get(PARTITIONED_BY, "none")
+        wanted = partition_text(request)
+        new_partitions = f"partition_by was {was} and is {wanted}" if was != wanted else ""
+        whole = request.model_copy(update={"strategy": "replace"}) if request.is_full_refresh else request
+        try:
+            if new_partitions:
+                raise ConflictError(f"{request.title}: {new_partitions}", hint=made_anew(request))
+            added_columns(whole, columns, stored)
+        except ConflictError as error:
+            if not request.is_full_refresh:
+                raise
+            self._cursor.execute(f"DROP TABLE {request.relation}")
+            return f"{error.message}: the table was made anew, and its history ended"
+        return ""
+
+    def _create(self, columns: Sequence[Column]) -> int:
+        self._is_new = True
+        self._cursor.execute(create_table(self._request, columns))
+        return self._insert([column.name for column in columns])
+
+    def _replace(self, columns: Sequence[Column], stored: Sequence[Column]) -> int:
+        request, cursor = self._request, self._cursor
+        added = added_columns(
+            request.model_copy(update={"strategy": "replace"}) if request.is_full_refresh else request, columns, stored
+        )
+        known = {column.name.lower() for column in [*stored, *added]}
+        taken = [column for column in columns if column.name.lower() in known]
+        replaced = replaced_rows(request, self._incoming)
+        if not added and self._is_there_already(taken, replaced):
+            return 0
+        for column in added:
+            cursor.execute(f"ALTER TABLE {request.relation} ADD COLUMN {quote_duckdb(column.name)} {column.type}")
+        names = [column.name for column in taken]
+        if request.strategy == "merge" and not request.is_full_refresh:
+            return int(_one(cursor, merge_rows(request, names, self._incoming))[0])
+        if replaced != "false":
+            cursor.execute(f"DELETE FROM {request.relation} AS target WHERE {replaced}")
+        return self._insert(names)
+
+    def _is_there_already(self, columns: Sequence[Column], replaced: str) -> bool:
+        """Whether the rows to be replaced are those that would replace them: then a snapshot is saved."""
+        new = _one(self._cursor, content_of(self._incoming, columns))
+        if self._request.strategy == "append" and not self._request.is_full_refresh:
+            return new[0] == 0
+        return new == _one(self._cursor, content_of(self._request.relation, columns, replaced))
+
+    def _insert(self, names: Sequence[str]) -> int:
+        listed = ", ".join(quote_duckdb(name) for name in names)
+        statement = f"INSERT INTO {self._request.relation} ({listed}) SELECT {listed} FROM {self._incoming}"
+        return int(_one(self._cursor, statement)[0])
+
+    def _remember(self) -> None:
+        value = quote_literal(self._built_at.astimezone(UTC).isoformat())
+        self._cursor.execute(
+            f"CALL set_iceberg_table_properties({self._request.relation}, {{{quote_literal(BUILT_AT)}: {value}}})"
+        )
+
+
+def newest_snapshot(cursor: Cursor, relation: str) -> int | None:
+    """Return the id of the newest snapshot of a table; None: it has none."""
+    query = f"SELECT snapshot_id FROM iceberg_snapshots({relation}) ORDER BY sequence_number DESC LIMIT 1"
+    rows = cursor.execute(query).fetchall()
+    return int(rows[0][0]) if rows else None
+
+
+def _lost(cursor: Cursor, request: WriteRequest, attempts: int, text: str) -> MillraceError:
+    other = None
+    with suppress(duckdb.Error):
+        other = newest_snapshot(cursor, request.relation)
+    tried = f"{attempts} attempts" if attempts > 1 else "append is not repeated"
+    return ConflictError(
+        f"{request.title}: another writer committed first ({tried}); its newest snapshot is {other}: {text}",
+        hint="let one build at a time write this table, then build it again",
+    )
+
+
+def stored_columns(cursor: Cursor, relation: str) -> tuple[Column, ...] | None:
+    """Return the columns of a table; None: there is none.
+
+    Asks for the one table only. DuckDB's information_schema loads all tables of the catalog, and one that another
+    process makes meanwhile invalidates the whole database ("Metadata-log exists but none of the entries were valid for
+    the current transaction start time", iceberg extension of 1.5.5).
+    """
+    try:
+        return _describe(cursor, relation)
+    except duckdb.CatalogException as error:
+        if "does not exist" in str(error):
+            return None
+        raise
+
+
+def _describe(cursor: Cursor, rows: str) -> tuple[Column, ...]:
+    found = cursor.execute(f"DESCRIBE {rows}" if rows.startswith('"') else f"DESCRIBE FROM {rows}").fetchall()
+    return tuple(Column(name=row[0], type=row[1]) for row in found)
+
+
+def _properties(cursor: Cursor, relation: str) -> dict[str, str]:
+    return dict(cast("list[tuple[str, str]]", cursor.execute(f"FROM iceberg_table_properties({relation})").fetchall()))
+
+
+def _one(cursor: Cursor, query: str) -> tuple[Any, ...]:
+    row = cursor.execute(query).fetchone()
+    return cast("tuple[Any, ...]", row)
