@@ -88,6 +88,7 @@ def _java_security(settings: Settings) -> dict[str, str]:
 def _login(settings: Settings) -> tuple[str, str] | None:
     if not settings.broker_security_protocol.startswith("SASL"):
         return None
+    settings = settings.with_secrets()
     user, password = settings.broker_username, settings.broker_password
     return (user, password.get_secret_value()) if user and password else None
 

@@ -14,6 +14,7 @@
     ├── StackError             the embedded stack
     │   └── PortInUseError
     ├── BusyError              another run holds the same table (retryable)
+    ├── BrokerRefusedError     the broker refused the login or the certificate
     ├── ProduceError           events were not acknowledged by the broker
     ├── OffsetGapError         the broker no longer holds records that were never loaded
     ├── FlinkError             the gateway or the cluster refused or lost something
@@ -137,6 +138,13 @@ class BusyError(MillraceError):
 
     is_retryable = True
     exit_code = 7
+
+
+class BrokerRefusedError(MillraceError):
+    """The broker refused the login or the certificate."""
+
+    exit_code = 4
+    default_code = "broker_refused"
 
 
 class ProduceError(MillraceError):

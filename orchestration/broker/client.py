@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from orchestration.broker_security import librdkafka_security
-from orchestration.errors import ProduceError, UnreachableError
+from orchestration.errors import BrokerRefusedError, ProduceError, UnreachableError
 from orchestration.settings import Settings
 
 _UNREACHABLE = frozenset(
@@ -21,6 +21,7 @@ _UNREACHABLE = frozenset(
         KafkaError._TIMED_OUT,
     }
 )
+_REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
 # A port nobody listens on or a name nobody knows will not get better by waiting; a booting broker will.
 _HOPELESS = ("refused", "resolve")
 
@@ -50,6 +51,22 @@ def unreachable(settings: Settings, reason: str) -> UnreachableError:
     )
 
 
+def refused(settings: Settings, reason: str, *, is_tls: bool) -> BrokerRefusedError:
+    """Return the error for a broker that takes neither this login nor this certificate, or is not trusted."""
+    where, protocol = f"the Kafka broker at {settings.broker_url}", settings.broker_security_protocol
+    if is_tls:
+        return BrokerRefusedError(
+            f"no encrypted connection to {where[4:]}: {reason}",
+            hint=f"BROKER_SECURITY_PROTOCOL is {protocol}; check BROKER_CA_FILE and BROKER_CERTIFICATE_FILE",
+            context={"broker": settings.broker_url},
+        )
+    return BrokerRefusedError(
+        f"{where} refused the login of {settings.broker_username}: {reason}",
+        hint="check BROKER_USERNAME, BROKER_PASSWORD and BROKER_LOGIN_MECHANISM",
+        context={"broker": settings.broker_url},
+    )
+
+
 @contextmanager
 def broker_errors(settings: Settings, doing: str) -> Iterator[None]:
     """Map KafkaException to UnreachableError or ProduceError, with what was being done."""
@@ -69,9 +86,17 @@ def open_admin(settings: Settings) -> AdminClient:
 
     Raises:
         UnreachableError: it does not answer within `broker_timeout_s`; at once if its port is closed.
+        BrokerRefusedError: it refused the login, or there is no trust between the two.
     """
     seen: list[str] = []
-    admin = AdminClient(client_config(settings, error_cb=lambda error: seen.append(error.str())))
+    refusals: list[BrokerRefusedError] = []
+
+    def note(error: KafkaError) -> None:
+        seen.append(error.str())
+        if error.code() in _REFUSED:
+            refusals.append(refused(settings, error.str(), is_tls=error.code() == KafkaError._SSL))
+
+    admin = AdminClient(client_config(settings, error_cb=note))
     remaining_s = settings.broker_timeout_s
     while True:
         look_s = min(1.0, remaining_s)
@@ -80,6 +105,8 @@ def open_admin(settings: Settings) -> AdminClient:
             return admin
         except KafkaException as exception:
             admin.poll(0)
+            if refusals:
+                raise refusals[0] from None
             reason = next((text for text in seen if any(word in text.lower() for word in _HOPELESS)), None)
             remaining_s -= look_s
             if reason or remaining_s <= 0:

@@ -20,6 +20,7 @@ def require_store(settings: Settings) -> bool:
         NotFoundError: it has no such bucket.
         StorageError: it refused the keys, the region or the access.
     """
+    settings = settings.with_secrets()
     if not is_s3(settings) or (settings.s3_endpoint is not None and settings.secret_access_key is None):
         return False
     timeout = f"{settings.http_timeout_s:g}"

@@ -192,7 +192,8 @@ def _object_store(settings: Settings) -> Iterator[Problem]:
     if storage == "s3" and endpoint is None and is_minio:
         remedy = "set S3_ENDPOINT=http://localhost:9000, or select another profile with `millrace config use NAME`"
         yield Problem(("s3_endpoint", "storage"), "MinIO is selected and S3_ENDPOINT is not set", remedy)
-    if storage == "s3" and is_foreign_s3(endpoint):
+    may_vend = settings.catalog == "polaris" or settings.catalog_access_delegation == "vended-credentials"
+    if storage == "s3" and is_foreign_s3(endpoint) and not (may_vend and key is None and secret is None):
         for value, first, second in (
             (key, "aws_access_key_id", "minio_root_user"),
             (secret, "aws_secret_access_key", "minio_root_password"),

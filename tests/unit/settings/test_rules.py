@@ -253,3 +253,14 @@ def test_all_problems_come_at_once_one_a_line() -> None:
     lines = refusal(storage="minio", kafka_port="x", topic="", broker_url="", speed_factor=0).splitlines()
     named = [line.split("=")[0].split(" ")[0] for line in lines]
     assert named == ["KAFKA_PORT", "SPEED_FACTOR", "STORAGE", "TOPIC", "BROKER_URL"]
+
+
+@pytest.mark.parametrize(
+    "catalog",
+    [{**POLARIS, "catalog": "polaris"}, {"catalog_access_delegation": "vended-credentials"}],
+    ids=["polaris", "asked for"],
+)
+def test_a_foreign_store_needs_no_keys_where_the_catalog_hands_them_out(catalog: dict[str, str]) -> None:
+    store = {"storage": "s3", "warehouse": "s3://lake/", "s3_endpoint": "http://minio:9000"}
+    assert Settings(**{**store, **catalog}).secret_access_key is None  # pyright: ignore
+    assert "neither AWS_SECRET_ACCESS_KEY nor" in refusal(**{**store, **catalog}, aws_access_key_id="key")
