@@ -20,7 +20,7 @@ from orchestration.catalog_errors import (
     unreachable,
     warehouse_missing,
 )
-from orchestration.errors import CatalogError, MillraceError, StackError
+from orchestration.errors import CatalogError, MillraceError, StackError, UnreachableError
 from orchestration.redaction import redact
 
 PRIVILEGES: Mapping[str, str] = {
@@ -64,6 +64,25 @@ def explain(text: str, access: CatalogAccess, *, is_attached: bool = False, doin
     return None
 
 
+_OF_ICEBERG = re.compile(
+    r"org\.apache\.iceberg|not authorized for op|unauthorized_client|invalid_client|invalid_scope|"
+    r"Failed to verify the token|Unable to find warehouse|Missing or invalid realm|ForbiddenException: Forbidden"
+)
+
+
+def explain_flink(
+    text: str, access: CatalogAccess, *, is_attached: bool = False, doing: str = ""
+) -> MillraceError | None:
+    """Return the error for a refusal of the catalog that Flink passes on, or None.
+
+    Flink talks to brokers and databases too, whose time-outs and refusals must not be laid at the catalog's door.
+    """
+    if _OF_ICEBERG.search(text) is None:
+        return None
+    found = explain(text, access, is_attached=is_attached, doing=doing)
+    return None if isinstance(found, UnreachableError) else found
+
+
 @dataclass(frozen=True)
 class _Said:
     text: str
@@ -77,7 +96,11 @@ class _Said:
         """The engine's own words, in one line."""
         lines = [line.strip() for line in self.text.strip().splitlines()]
         line = next((line for line in lines if self.match[0].splitlines()[0] in line), lines[0] if lines else "")
-        return redact(line if len(line) <= 400 else f"{line[:400]}...")
+        line = redact(line)
+        if len(line) > 400:
+            # Flink lists all options of the catalog before it comes to the point.
+            line = f"...{line[-300:]}"
+        return line
 
     @property
     def on(self) -> str:
@@ -99,7 +122,8 @@ def _auth(said: _Said) -> MillraceError:
     given = f"{access.credentials}{scope}{realm}" if access.credentials else "none were given"
     return CatalogError(
         f"{access.where} refused the credentials ({given}): {said.reason}",
-        hint="check the values behind these names, the scope (Polaris: PRINCIPAL_ROLE:<name>) and the realm",
+        hint="check the values behind these names, the scope (Polaris: PRINCIPAL_ROLE:<name>), the realm, and that the "
+        "address has the whole path (Polaris: /api/catalog)",
         context={"code": "PLT-AUTH"},
     )
 
@@ -163,12 +187,13 @@ _KINDS = (
         r"could not connect|could not resolve|could not establish|connection (?:refused|reset|error)|time(?:d )?-?out|"
         r"\bHTTP (?:Error: )?(?:Request returned HTTP )?(?:500|502|503|504|429)\b|ServiceUnavailable|TooManyRequests|"
         r"\((?:InternalServerError|BadGateway|ServiceUnavailable|GatewayTimeout|TooManyRequests)_\d+\)|"
-        r"ServiceFailureException|HttpHostConnectException|UnknownHostException|NoHttpResponseException",
+        r"ServiceFailureException|ServerError:|HttpHostConnectException|UnknownHostException|NoHttpResponseException",
         lambda said: unreachable(said.access, said.reason),
     ),
     _kind(
         r"OAuth2 token request failed|could not get token|unauthorized|invalid_client|invalid_scope|invalid_grant|"
-        r"NotAuthorizedException|Failed to verify the token|OAuthError|Missing or invalid realm",
+        r"NotAuthorizedException|AuthorizationExpired|Failed to verify the token|OAuthError|Missing or invalid realm|"
+        r"no resource under \S*/oauth/tokens",
         _auth,
     ),
     _kind(r"Forbidden(?:Exception|Error|_403)|not authorized for op|\b403\b", _grant),

@@ -11,6 +11,7 @@ from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
 from pyiceberg.table import Table
 
 from orchestration.catalog import find_table
+from orchestration.catalog.client import catalog_errors
 from orchestration.errors import CatalogError
 
 _COMMIT_TRIES = 8
@@ -26,8 +27,12 @@ class AppendOnlyTable:
         """Write one row.
 
         Raises:
-            CatalogError: other writers kept winning.
+            CatalogError: other writers kept winning, or the catalog refused.
         """
+        with catalog_errors(str(self._catalog.properties.get("uri", "")), f"writing {self._name}"):
+            self._append(row)
+
+    def _append(self, row: Mapping[str, object]) -> None:
         table = self._table()
         rows = pa.Table.from_pylist([dict(row)], schema=self._schema)
         for _ in range(_COMMIT_TRIES):

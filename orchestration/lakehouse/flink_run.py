@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count, islice
 
+from orchestration.catalog.client import access_of
+from orchestration.catalog_refusals import explain_flink
 from orchestration.contracts import DatasetContract
+from orchestration.errors import FlinkError, JobFailedError
 from orchestration.flink.client.connection import http_options
 from orchestration.flink.client.failures import DuplicateJobError, JobNotFoundError
 from orchestration.flink.client.gateway import GatewayClient
@@ -72,6 +75,7 @@ def run_insert(
     Raises:
         JobFailedError: with the root cause; nothing was committed by the job.
         StatementError, UnreachableError, JobTimeoutError: as `run_job`.
+        CatalogError: the catalog refused Flink.
     """
     namespaces = sorted({split_table(table)[0] for table in contract.tables.model_dump().values()})
     ddl = {
@@ -90,6 +94,7 @@ def run_insert(
         "restart-strategy.type": "none",
     }
     with (
+        _catalog_refusals(settings, name),
         GatewayClient(settings.flink_sql_gateway_url, options=http_options(settings)) as gateway,
         open_session(gateway, mode="batch", properties=properties, init=list(ddl.values()), name=name) as session,
     ):
@@ -112,6 +117,21 @@ def run_insert(
                 # the tables, and with it the id, would be another.
                 refusals.append(error)
     raise refusals[-1]
+
+
+@contextmanager
+def _catalog_refusals(settings: Settings, job: str) -> Iterator[None]:
+    """Say what the catalog refused in the catalog's words, not as a fault of the statement."""
+    try:
+        yield
+    except FlinkError as error:
+        # The job's own process of getting tokens began before: a refusal in a running job is about its token.
+        is_running = isinstance(error, JobFailedError)
+        said = f"{error.message}\n{error.root_cause}" if isinstance(error, JobFailedError) else error.message
+        found = explain_flink(said, access_of(settings), is_attached=is_running, doing=f"job {job}")
+        if found is None:
+            raise
+        raise found from error
 
 
 def _free_job_ids(rest: FlinkRest, seed: str) -> Iterator[str]:

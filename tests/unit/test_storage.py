@@ -100,6 +100,7 @@ FLINK: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
             "uri": "https://polaris/api/catalog",
             "warehouse": "prod",
             "rest.auth.type": "oauth2",
+            "token-exchange-enabled": "false",
             "header.Polaris-Realm": "acme",
             "client.region": "eu-west-1",
         },
