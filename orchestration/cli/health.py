@@ -26,7 +26,8 @@ def health(as_json: AsJson = False) -> None:
     """Say of each service, query and layer how well it is: servers, streams, freshness of the tables, dead letters.
 
     Exits with 1 if something is unhealthy: a service that does not answer, a query that should run and does not.
-    What is only degraded (a layer that is behind, dead letters above DLQ_MAX) is marked WARN and exits with 0.
+    What is only degraded (a layer that is behind, dead letters above DLQ_MAX, a stream that no sensor watches) is
+    marked WARN and exits with 0.
 
     Examples:
 

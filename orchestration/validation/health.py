@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from orchestration.contracts import DatasetContract
-from orchestration.errors import MillraceError
+from orchestration.errors import MillraceError, UnreachableError
 from orchestration.flink.monitoring.health import Health, Level
 from orchestration.settings import Settings
 from orchestration.validation.results import Result, within
@@ -17,11 +17,13 @@ from orchestration.validation.results import Result, within
 if TYPE_CHECKING:
     from orchestration.flink.monitoring.rounds import Verdict
     from orchestration.lakehouse.freshness import LayerState
+    from orchestration.lakehouse.heartbeat import Heartbeat
 
-Kind = Literal["service", "query", "layer", "dead letters"]
+Kind = Literal["service", "query", "sensor", "layer", "dead letters"]
 STALE_S = 900.0
 """Age of a layer's last commit from which data that waits for it is trouble: silver is refreshed each 15 minutes."""
 LOOK_S = 30.0
+STREAM_SENSOR = "stream_health"
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,65 @@ def look_at_queries(settings: Settings, now: datetime) -> list[Line]:
     from orchestration.flink.look import watch
     from orchestration.flink.monitoring.rounds import Memory, go_round
     from orchestration.flink.provider import FlinkBacked, open_stream_engine
+    from orchestration.flink.queries.spec import is_stream
 
     with open_stream_engine(settings) as engine:
         backed = engine if isinstance(engine, FlinkBacked) else None
-        jobs = [job for view in engine.list() if (job := watch(view, now, backed)) is not None]
-    return [query_line(verdict) for verdict in go_round(jobs, Memory(), now).verdicts]
+        specs = {one.id: one.spec for one in backed.registry.active()} if backed is not None else {}
+        streams = {query_id: spec for query_id, spec in specs.items() if spec is not None and is_stream(spec)}
+        views = [view for view in engine.list() if view.id not in streams]
+        jobs = [job for view in views if (job := watch(view, now, backed)) is not None]
+    lines = [query_line(verdict) for verdict in go_round(jobs, Memory(), now).verdicts]
+    for spec in streams.values():
+        lines += look_at_stream(settings, spec.labels.get("dataset", settings.dataset), now)
+    return lines
+
+
+def look_at_stream(settings: Settings, dataset: str, now: datetime) -> list[Line]:
+    """Return the lines of a dataset's stream and of the sensor that watches it; none: it should not run.
+
+    Raises:
+        UnreachableError: the cluster does not answer.
+    """
+    from orchestration.contracts.resolve import active_contract
+    from orchestration.lakehouse.heartbeat import read_heartbeats
+    from orchestration.lakehouse.streams import watch
+
+    own = settings if settings.dataset == dataset else settings.with_changes(dataset=dataset)
+    look = watch.look_at_stream(own, active_contract(own), now)
+    if look is None:
+        return []
+    if "cluster" in look.silent:
+        raise UnreachableError(look.silent["cluster"])
+    verdicts = watch.judge_streams([look], watch.StreamMemory(), settings, now).verdicts
+    beats = {beat.name: beat for beat in read_heartbeats(settings)}
+    return [
+        *(stream_line(verdict, look.flow.lag_records if look.flow else None) for verdict in verdicts),
+        sensor_line(beats.get(STREAM_SENSOR), now),
+    ]
+
+
+def stream_line(verdict: Verdict, lag_records: int | None) -> Line:
+    """Return the line of a stream's verdict."""
+    line = query_line(verdict)
+    name = verdict.watched.name
+    if line.level is not Level.HEALTHY:
+        return replace(line, hint=f"`millrace stream status {name}` has the details; `millrace stream deploy {name}`")
+    lag = "" if lag_records is None else f", {lag_records:,} records behind"
+    return replace(line, message=line.message + lag)
+
+
+def sensor_line(heartbeat: Heartbeat | None, now: datetime) -> Line:
+    """Judge the sensor that watches streams; one that is dead lets nobody heal a stream, which is only a warning."""
+    hint = "`millrace ui` starts Dagster with its daemon; a sensor can be off, or fail in each tick"
+    if heartbeat is None:
+        text = "never ran: a stream that goes down is not healed"
+        return Line("sensor", STREAM_SENSOR, Level.DEGRADED, text, ("sensor_silent",), hint)
+    text = f"did its work {_span(heartbeat.age_s(now))} ago"
+    if not heartbeat.is_silent(now):
+        return Line("sensor", STREAM_SENSOR, Level.HEALTHY, text)
+    text += f", is due every {heartbeat.interval_s:.0f} s: a stream that goes down is not healed"
+    return Line("sensor", STREAM_SENSOR, Level.DEGRADED, text, ("sensor_silent",), hint)
 
 
 def query_line(verdict: Verdict) -> Line:

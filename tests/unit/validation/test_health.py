@@ -11,9 +11,19 @@ from orchestration.errors import UnreachableError
 from orchestration.flink.monitoring.health import Health, Level, Reading, Reason
 from orchestration.flink.monitoring.rounds import Verdict, Watched
 from orchestration.lakehouse.freshness import LayerState
+from orchestration.lakehouse.heartbeat import Heartbeat
 from orchestration.settings import Settings
 from orchestration.validation import health
-from orchestration.validation.health import Line, dead_letter_line, layer_line, query_line, service_line, worst
+from orchestration.validation.health import (
+    Line,
+    dead_letter_line,
+    layer_line,
+    query_line,
+    sensor_line,
+    service_line,
+    stream_line,
+    worst,
+)
 from orchestration.validation.results import Result
 from tests.unit.tiny import tiny_contract
 
@@ -66,6 +76,36 @@ def test_a_query_has_the_verdict_of_its_job_and_a_link() -> None:
     assert (ill.level, ill.codes, ill.message) == (Level.UNHEALTHY, ("job_failed",), "the job failed: no disk")
     assert (ill.hint or "").startswith("`millrace sql status rides_stream`")
     assert ill.url == "http://flink/ab"
+
+
+def test_a_stream_tells_its_lag_and_its_own_commands() -> None:
+    watched = Watched("rides_stream", "ab", "http://flink/ab", Reading(NOW, "RUNNING"))
+    well = stream_line(Verdict(watched, Health(), is_news=False), 1200)
+    assert (well.message, well.hint) == ("RUNNING, 0 restarts, 1,200 records behind", None)
+    trouble = Health((Reason("lag", Level.DEGRADED, "1,200 records behind"),))
+    ill = stream_line(Verdict(watched, trouble, is_news=False), 1200)
+    assert (ill.level, ill.codes) == (Level.DEGRADED, ("lag",))
+    assert "millrace stream status rides_stream" in (ill.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("age_s", "level", "message"),
+    [
+        pytest.param(None, Level.DEGRADED, "never ran: a stream that goes down is not healed", id="never"),
+        pytest.param(20, Level.HEALTHY, "did its work 20 s ago", id="alive"),
+        pytest.param(
+            3600,
+            Level.DEGRADED,
+            "did its work 60 min ago, is due every 15 s: a stream that goes down is not healed",
+            id="silent",
+        ),
+    ],
+)
+def test_a_sensor_that_is_dead_is_noticed(age_s: int | None, level: Level, message: str) -> None:
+    heartbeat = Heartbeat("stream_health", NOW - timedelta(seconds=age_s), 15) if age_s is not None else None
+    line = sensor_line(heartbeat, NOW)
+    assert (line.level, line.message) == (level, message)
+    assert (line.hint is None) == (line.codes == ()) == (level is Level.HEALTHY)
 
 
 def test_the_report_is_as_well_as_its_worst_line() -> None:

@@ -118,6 +118,20 @@ def test_a_running_job_with_a_fresh_checkpoint_is_healthy() -> None:
             id="no checkpoint since the start",
         ),
         pytest.param(
+            {"checkpoints": checkpoints((7, 300.0))},
+            "checkpoint_age",
+            "degraded",
+            "the last checkpoint is 300 s old, they are due every 10 s",
+            id="a checkpoint that may still come",
+        ),
+        pytest.param(
+            {"checkpoints": checkpoints((7, 301.0)), "running_since": ago(3600)},
+            "checkpoints_stopped",
+            "unhealthy",
+            "the last checkpoint is 301 s old, they are due every 10 s",
+            id="checkpoints stopped",
+        ),
+        pytest.param(
             {"checkpoints": checkpoints((7, 9.0), (8, "Checkpoint expired"))},
             "checkpoint_failed",
             "degraded",
