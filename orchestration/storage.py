@@ -51,8 +51,8 @@ def flink_catalog_options(settings: Settings) -> dict[str, str]:
     else:
         options |= {"uri": settings.catalog_uri, "warehouse": settings.catalog_warehouse}
         if credentials := _oauth2(settings):
-            # By itself Iceberg renews a token by exchanging it, which takes one that is still good: a session that slept
-            # for longer than a token lives would never get in again.
+            # By itself Iceberg renews a token by exchanging it, which takes one that is still good: a session that
+            # slept for longer than a token lives would never get in again.
             options |= {"rest.auth.type": "oauth2", "token-exchange-enabled": "false", **credentials}
         if settings.catalog == "polaris" and settings.catalog_realm:
             options[f"header.{_REALM}"] = settings.catalog_realm
