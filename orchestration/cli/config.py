@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from orchestration.settings import Settings, load, load_settings, names
+from orchestration.settings.explain import Explanation
+from orchestration.settings.explain import explain as explain_setting
 from orchestration.settings.files import file_problems
 from orchestration.settings.problems import Problem, SettingsError
 from orchestration.settings.profiles import list_profiles, use_profile
@@ -62,6 +64,38 @@ def validate(profile: Profile = None, instance: Instance = None, as_json: AsJson
             typer.echo(f"profile {report['profile']}, instance {report['instance']}: settings are valid")
     if report["problems"]:
         raise typer.Exit(2)
+
+
+@app.command()
+def explain(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="A setting, such as DUCKDB_THREADS or duckdb.threads.")],
+    profile: Profile = None,
+    instance: Instance = None,
+    env: Annotated[
+        str | None,
+        typer.Option("--env", metavar="NAME", help="Environment of platform.yaml."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say where the value of a setting came from: file and line, variable, profile, container, default.
+
+    Examples: `millrace config explain duckdb.memory_limit`, `millrace config explain CATALOG_URI --env prod`.
+    """
+    print_explanation(explain_setting(load_settings(profile, instance, platform_env=env), key), as_json=as_json)
+
+
+def print_explanation(found: Explanation, *, as_json: bool) -> None:
+    """Print a setting's value and origin."""
+    if as_json:
+        typer.echo(json.dumps(found.as_dict(), indent=2))
+        return
+    rows = [("value", "-" if found.value is None else _text(found.value)), ("from", found.origin)]
+    rows += [("secret", found.secret)] if found.secret else []
+    rows += [("instead of", f"{value} ({place})") for place, value in found.overridden]
+    rows += [("meaning", found.meaning)] if found.meaning else []
+    typer.echo(found.name)
+    for title, text in rows:
+        typer.echo(f"  {title:<11} {text}")
 
 
 @app.command()

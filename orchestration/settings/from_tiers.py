@@ -28,7 +28,7 @@ class TierValues:
     Attributes:
         values: rank below the environment.
         pinned: rank above it: what `compute.<name>.properties` fixes.
-        sources: file, line and key of each.
+        sources, pinned_sources: file, line and key of each.
         references: secrets by the field that they fill.
         variables: of the resource profile, by name: settings and others.
     """
@@ -36,6 +36,7 @@ class TierValues:
     values: dict[str, str] = field(default_factory=dict[str, str])
     pinned: dict[str, str] = field(default_factory=dict[str, str])
     sources: dict[str, str] = field(default_factory=dict[str, str])
+    pinned_sources: dict[str, str] = field(default_factory=dict[str, str])
     references: dict[str, SecretRef] = field(default_factory=dict[str, SecretRef])
     variables: dict[str, str] = field(default_factory=dict[str, str])
     variables_source: str = ""
@@ -63,7 +64,7 @@ class _Into:
         """Take a value that goes before the environment."""
         if value is not None:
             self.result.pinned[name] = str(value).lower() if isinstance(value, bool) else str(value)
-            self.result.sources[name] = self.source(path)
+            self.result.pinned_sources[name] = self.source(path)
 
     def refer(self, name: str, secret: str, path: Path_) -> None:
         """Remember a reference."""

@@ -13,7 +13,8 @@ from orchestration.settings import names
 from orchestration.settings.envfile import read_env_file
 from orchestration.settings.from_tiers import split_variables, tier_values
 from orchestration.settings.layers import Layers
-from orchestration.settings.model import SECRET, Origin, Settings, checkout
+from orchestration.settings.model import SECRET, Settings, checkout
+from orchestration.settings.origin import Origin
 from orchestration.settings.problems import Problem, SettingsError
 from orchestration.settings.profiles import Profile, find_profile
 
@@ -103,7 +104,7 @@ def load_settings(
     ]
     path = active.path.absolute() if active.path else None
     every = (*notes, *tiers.warnings(), *retired)
-    return settings.from_origin(Origin(sources, path, every, dict(environ), layers.references))
+    return settings.from_origin(Origin(sources, path, every, dict(environ), layers.references, layers.trail))
 
 
 def active_profile(repo_root: Path, environ: Mapping[str, str] | None = None) -> Profile:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,32 +19,13 @@ from orchestration.settings.broker_security import BrokerSecuritySettings
 from orchestration.settings.compute import ComputeSettings
 from orchestration.settings.limits import LimitSettings
 from orchestration.settings.maintenance import MaintenanceSettings
+from orchestration.settings.origin import Origin
 from orchestration.settings.pipeline import PipelineSettings, Port
 from orchestration.settings.sql_engine import SqlEngineSettings
 from orchestration.settings.streams import StreamSettings
 
 Data = dict[str, Any]
 _FOLDERS = ("repo_root", "state_dir", "cache_dir", "datasets_dir", "secrets_dir", "duckdb_temp_directory")
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where loaded settings came from: source of each given field, the profile's file, and notes on the files.
-
-    Attributes:
-        environ: the variables that references to secrets are looked up in.
-        references: secrets by the field that they fill, also those that have a value.
-        trail: every (source, value) of a field, from the weakest to the strongest.
-    """
-
-    sources: Mapping[str, str] = field(default_factory=dict[str, str])
-    profile_path: Path | None = None
-    notes: tuple[str, ...] = ()
-    environ: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    references: Mapping[str, SecretRef] = field(default_factory=dict[str, SecretRef])
-    trail: Mapping[str, Sequence[tuple[str, str]]] = field(
-        default_factory=dict[str, Sequence[tuple[str, str]]], repr=False
-    )
 
 
 def checkout() -> Path:

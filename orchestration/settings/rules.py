@@ -43,6 +43,11 @@ def host_of(url: str | None) -> str:
         return ""
 
 
+def is_loopback(url: str | None) -> bool:
+    """Whether a URL names this machine."""
+    return host_of(url) in _SELF
+
+
 def authority_of(url: str | None) -> str | None:
     """Return `host:port` of a URL, or None if it has none."""
     return urlsplit(url or "").netloc.rpartition("@")[2] or None if host_of(url) else None
@@ -299,8 +304,8 @@ def _warnings(settings: Settings) -> Iterator[Problem]:
     if settings.flink_parallelism > settings.topic_partitions:
         text = f"FLINK_PARALLELISM={settings.flink_parallelism} is above TOPIC_PARTITIONS={settings.topic_partitions}"
         yield Problem(("topic_partitions",), text, "the readers beyond the partitions stay idle")
-    if host_of(settings.flink_rest_url) not in _SELF:
+    if not is_loopback(settings.flink_rest_url):
         for field in ("s3_endpoint", "catalog_uri"):
-            if host_of(getattr(settings, field)) in _SELF:
+            if is_loopback(getattr(settings, field)):
                 text = f"{names.env_name(field)}={getattr(settings, field)}, and Flink runs on another machine"
                 yield Problem((field,), text, "it would look for that on itself; use a name that both sides resolve")
