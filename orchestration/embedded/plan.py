@@ -14,6 +14,8 @@ from orchestration.embedded.kafka import kafka_server
 from orchestration.embedded.server import Server
 from orchestration.errors import ConfigError, StackError
 from orchestration.settings import Settings
+from orchestration.settings.names import env_name
+from orchestration.settings.rules import is_loopback
 
 FREE_BYTES_LEAST = 1 << 30
 _FOLDERS = (
@@ -65,6 +67,13 @@ def check_is_embedded(settings: Settings) -> None:
             "own; `up` starts only the embedded Kafka and REST catalog",
             hint="`millrace config use local` for the embedded stack",
         )
+    for field in ("flink_rest_url", "flink_sql_gateway_url", "catalog_uri"):
+        url: str = getattr(settings, field)
+        if not is_loopback(url):
+            raise ConfigError(
+                f"{env_name(field)}={url} is on another machine; `up` starts servers on this one only",
+                hint="unset it for the embedded stack, or use the servers that are there without `up`",
+            )
     if settings.broker_security_protocol != "PLAINTEXT":
         raise ConfigError(
             "the embedded Kafka listens on loopback only and asks for no login, but BROKER_SECURITY_PROTOCOL is "

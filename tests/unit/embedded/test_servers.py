@@ -180,6 +180,12 @@ def test_up_refuses_settings_with_services_elsewhere(tmp_path: Path) -> None:
         check_is_embedded(Settings(state_dir=tmp_path, broker="redpanda"))
 
 
+def test_up_refuses_a_catalog_on_another_machine(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"CATALOG_URI=https://catalog\.example\.com is on another machine"):
+        check_is_embedded(Settings(**S3, state_dir=tmp_path, catalog_uri="https://catalog.example.com"))
+    check_is_embedded(Settings(**S3, state_dir=tmp_path, catalog_uri="http://localhost:8181"))
+
+
 def test_flinks_own_jars_are_all_there() -> None:
     names = [path.name for path in flink_cluster.flink_library_jars()]
     assert any(name.startswith("flink-dist-") for name in names)
