@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from orchestration.contracts import list_datasets, load_contract
-from orchestration.dbt_plugin.manifest import ensure_manifest
+from orchestration.dbt_plugin.manifest import locate_manifest
 from orchestration.defs.assets import build_assets
 from orchestration.defs.assets.gold import build_source_checks
 from orchestration.defs.checks import build_checks
@@ -27,7 +27,7 @@ from orchestration.settings import Settings
 
 _contracts = [load_contract(name) for name in list_datasets()]
 _settings = Settings()
-_project = read_project(ensure_manifest(_settings))
+_project = read_project(locate_manifest(_settings))
 _queries = load_specs(_settings.queries_dir)
 
 defs = dg.Definitions(

@@ -6,6 +6,9 @@ import signal
 
 from hypothesis import settings
 
+from orchestration.dbt_plugin.manifest import ensure_manifest
+from orchestration.settings import Settings
+
 # Time limits belong to benchmarks: with other work on the machine an example takes ten times as long.
 settings.register_profile("millrace", deadline=None)
 settings.load_profile("millrace")
@@ -18,3 +21,8 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionstart() -> None:
+    """Parse the dbt project if it changed: definitions only read its manifest, and to be behind it is an error here."""
+    ensure_manifest(Settings())

@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -49,16 +50,52 @@ def ensure_manifest(settings: Settings) -> Path:
         BusyError: another process has been parsing for two minutes.
     """
     project = dbt_dir(settings)
-    # A folder each: the targets name their tables differently, and two processes may use both.
-    target = project / "target" / settings.gold_target
+    manifest = manifest_path(settings)
+    target = manifest.parent
     wanted = source_hash(project, settings.gold_target)
-    manifest = target / "manifest.json"
     if not _is_current(target, wanted):
         with hold(target, "manifest", wait_s=_PARSE_TIMEOUT_S):
             if not _is_current(target, wanted):
                 _parse(settings, project, target)
                 _write_stamp(target, wanted)
     return manifest
+
+
+class StaleManifestWarning(UserWarning):
+    """The dbt project changed since its manifest was parsed. An error wherever warnings are errors, as in our tests."""
+
+
+def locate_manifest(settings: Settings) -> Path:
+    """Return the manifest as it was parsed last, for whoever must start fast; warns if the project changed since.
+
+    A checkout in which nobody parsed the project yet does it now, once.
+
+    Raises:
+        ConfigError, BusyError: as `ensure_manifest`.
+    """
+    manifest = manifest_path(settings)
+    if not manifest.is_file():
+        return ensure_manifest(settings)
+    if is_stale(settings):
+        warnings.warn(
+            f"the dbt project changed since {manifest} was parsed: Dagster shows the models as they were then; "
+            "`./millrace run` and `./millrace ui` parse it anew",
+            StaleManifestWarning,
+            stacklevel=2,
+        )
+    return manifest
+
+
+def manifest_path(settings: Settings) -> Path:
+    """Return where the manifest of the settings' target is, or will be."""
+    # A folder each: the targets name their tables differently, and two processes may use both.
+    return dbt_dir(settings) / "target" / settings.gold_target / "manifest.json"
+
+
+def is_stale(settings: Settings) -> bool:
+    """Whether the manifest is missing, or older than a file of the project or what parses it."""
+    target = manifest_path(settings).parent
+    return not _is_current(target, source_hash(dbt_dir(settings), settings.gold_target))
 
 
 def _stamp(target: Path, wanted: str) -> dict[str, object]:

@@ -16,6 +16,7 @@ from orchestration.contracts import DatasetContract
 from orchestration.contracts.resolve import active_contract
 from orchestration.dagster_home import prepare_dagster_home
 from orchestration.dbt_plugin.environment import set_environment
+from orchestration.dbt_plugin.manifest import ensure_manifest
 from orchestration.naming import BATCH_JOB, landing_key, table_key
 from orchestration.pipeline.engines import kept_engines
 from orchestration.pipeline.recorder import MODELS_STEP, OnNote, Recorder, count_facts, step_of
@@ -29,7 +30,14 @@ _BY_CHILD_ENVIRON = frozenset({"profile", "instance", "state_dir", "repo_root"})
 
 
 def dagster_environment(settings: Settings) -> dict[str, str]:
-    """Return this process's environment for Dagster's processes: the same instance and profile, its home prepared."""
+    """Return this process's environment for Dagster's processes: the same instance and profile, its home prepared.
+
+    The manifest that they read is parsed before they start, if the dbt project changed.
+
+    Raises:
+        ConfigError: dbt cannot parse the project, or the home cannot be written.
+    """
+    ensure_manifest(Settings())
     return {**os.environ, **variables(settings, prepare_dagster_home(settings))}
 
 
@@ -54,6 +62,8 @@ def run_batch(
         KeyboardInterrupt: the run was cancelled, and is over.
     """
     contract = active_contract(settings)
+    # With its own settings: the definitions read those of no process.
+    ensure_manifest(Settings())
     with set_environment(variables(settings, prepare_dagster_home(settings))):
         # Dagster reads DAGSTER_HOME, and our resource the settings, from this environment.
         from dagster import DagsterInstance

@@ -17,6 +17,7 @@ def check_checkout(settings: Settings) -> Iterator[Finding]:
     yield find("java", check_java)
     yield find("jars", lambda: check_jars(settings))
     yield find("duckdb", check_extensions)
+    yield find("dbt manifest", lambda: check_manifest(settings))
     names = list_datasets(settings.datasets_dir)
     for name in names:
         yield find(f"contract {name}", lambda name=name: check_contract(settings, name))
@@ -81,6 +82,23 @@ def check_extensions() -> Finding:
             hint="run ./millrace, which installs the locked versions",
         ) from error
     return Finding("duckdb", "PASS", f"DuckDB {duckdb.__version__} loads {', '.join(EXTENSIONS)}")
+
+
+def check_manifest(settings: Settings) -> Finding:
+    """Judge whether Dagster reads the dbt project as it is."""
+    from orchestration.dbt_plugin.manifest import is_stale, manifest_path
+
+    path = manifest_path(settings)
+    if not path.is_file():
+        return Finding("dbt manifest", "PASS", "not parsed yet; whoever needs it first does it")
+    if is_stale(settings):
+        return Finding(
+            "dbt manifest",
+            "WARN",
+            f"the dbt project changed since {path} was parsed: Dagster shows the models as they were then",
+            "`./millrace run` and `./millrace ui` parse it anew",
+        )
+    return Finding("dbt manifest", "PASS", f"{path} is that of the project")
 
 
 def check_contract(settings: Settings, name: str) -> Finding:

@@ -82,3 +82,25 @@ def test_settings_that_name_missing_files_are_a_failure(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, data_path=str(tmp_path / "none"))
     assert checkout.check_settings(settings).level == "FAIL"
     assert checkout.check_settings(Settings(state_dir=tmp_path)).level == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("is_parsed", "is_stale", "level"),
+    [
+        pytest.param(False, True, "PASS", id="not parsed yet"),
+        pytest.param(True, True, "WARN", id="behind the project"),
+        pytest.param(True, False, "PASS", id="current"),
+    ],
+)
+def test_a_manifest_that_is_behind_the_project_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_parsed: bool, is_stale: bool, level: str
+) -> None:
+    monkeypatch.setattr("orchestration.dbt_plugin.manifest.is_stale", lambda _: is_stale)
+    settings = Settings(repo_root=tmp_path)
+    if is_parsed:
+        path = tmp_path / "dbt" / "target" / settings.gold_target / "manifest.json"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    found = checkout.check_manifest(settings)
+    assert found.level == level
+    assert (found.hint is None) == (level == "PASS")
