@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -33,8 +34,12 @@ def _fill(family: GaugeMetricFamily | CounterMetricFamily, values: Values) -> Me
     return family
 
 
+@lru_cache(maxsize=20_000)
 def label(text: str) -> str:
-    """Return a label's value without secrets and of bounded length."""
+    """Return a label's value without secrets and of bounded length.
+
+    Remembered, because most come again in each scrape and looking for secrets takes a tenth of a millisecond.
+    """
     clean = redact(text)
     return clean if len(clean) <= LABEL_CHARS else clean[: LABEL_CHARS - 1] + "…"
 
