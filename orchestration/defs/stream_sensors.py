@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from orchestration.flink.monitoring.rounds import Verdict
     from orchestration.lakehouse.streams.healing import Budget, Healing, History
     from orchestration.lakehouse.streams.watch import StreamLook, StreamMemory
+    from orchestration.settings import Settings
 
 HEALTH_SENSOR, INTERVAL_S = "stream_health", 15
 AUDIT_SENSOR, AUDIT_INTERVAL_S = "stream_audit", 60
 REPORTED_EVERY = timedelta(minutes=5)
 """How often a table that its stream keeps up to date counts as materialized, for its freshness."""
+
+Event = dg.AssetObservation | dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 HEALS, GAVE_UP = "millrace/heals", "millrace/gave_up"
 
@@ -53,11 +56,13 @@ def build_stream_sensor(contracts: Sequence[DatasetContract]) -> dg.SensorDefini
         found = {contract.name: look_at_stream(*millrace.of(contract.name), now) for contract in contracts}
         looks = {dataset: look for dataset, look in found.items() if look is not None}
         beat(settings, HEALTH_SENSOR, INTERVAL_S, now)
-        if not looks:
+        # Their last word was perhaps that they are ill.
+        over = [one for one in contracts if found[one.name] is None and stream_name(one.name) in memory.round.verdicts]
+        if not looks and not over:
             return dg.SensorResult(skip_reason=dg.SkipReason("no stream is to run"), cursor=context.cursor)
         round_ = judge_streams(list(looks.values()), memory, settings, now)
         verdicts = {verdict.watched.name: verdict for verdict in round_.verdicts}
-        events: list[dg.AssetObservation | dg.AssetMaterialization | dg.AssetCheckEvaluation] = []
+        events: list[Event] = [event for contract in over for event in stopped(contract)]
         requests: list[dg.RunRequest] = []
         given_up: set[str] = set()
         memory = remember_streams(list(looks.values()), memory, round_)
@@ -151,14 +156,29 @@ def to_request(dataset: str, look: "StreamLook", decided: "Healing", history: "H
             return None
 
 
-def news(
-    contract: DatasetContract, verdict: "Verdict"
-) -> list[dg.AssetObservation | dg.AssetMaterialization | dg.AssetCheckEvaluation]:
+def watched_keys(contract: DatasetContract) -> list[dg.AssetKey]:
+    """Return the assets that show how a stream is: itself, bronze and silver."""
+    return [stream_asset(contract.name), table_asset(contract.tables.bronze), table_asset(contract.tables.silver)]
+
+
+def news(contract: DatasetContract, verdict: "Verdict") -> list[Event]:
     """Return what Dagster is told about a verdict that is not the one of the last tick."""
     if not verdict.is_news:
         return []
-    keys = [stream_asset(contract.name), table_asset(contract.tables.bronze), table_asset(contract.tables.silver)]
-    return [event for key in keys for event in (observation(key, verdict), check_event(key, verdict, STREAM_HEALTHY))]
+    events: list[Event] = []
+    for key in watched_keys(contract):
+        events += (observation(key, verdict), check_event(key, verdict, STREAM_HEALTHY))
+    return events
+
+
+def stopped(contract: DatasetContract) -> list[Event]:
+    """Return what Dagster is told about a stream that is not to run any more."""
+    return [
+        dg.AssetCheckEvaluation(
+            asset_key=key, check_name=STREAM_HEALTHY.name, passed=True, description="no stream is to run", metadata={}
+        )
+        for key in watched_keys(contract)
+    ]
 
 
 def is_up_to_date(look: "StreamLook", verdict: "Verdict", reported: datetime | None) -> bool:
@@ -169,12 +189,10 @@ def is_up_to_date(look: "StreamLook", verdict: "Verdict", reported: datetime | N
     return flow.lag_records == 0 or reported is None or flow.committed_at > reported
 
 
-def materializations(settings: object, contract: DatasetContract) -> list[dg.AssetMaterialization]:
+def materializations(settings: "Settings", contract: DatasetContract) -> list[dg.AssetMaterialization]:
     """Return that bronze and silver were written by the stream, with their snapshots as data versions."""
     from orchestration.lakehouse.streams.watch import read_tables
-    from orchestration.settings import Settings
 
-    assert isinstance(settings, Settings)
     return [
         dg.AssetMaterialization(
             table_asset(table.name),

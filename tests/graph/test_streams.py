@@ -253,6 +253,15 @@ def test_no_stream_to_run_is_no_work(cluster: Cluster, tick: Tick, settings: Set
     assert [one.name for one in read_heartbeats(settings)] == ["stream_health"]
 
 
+def test_a_stream_that_was_stopped_is_not_ill_any_more(cluster: Cluster, tick: Tick) -> None:
+    cluster.state = "FAILED"
+    tick()
+    cluster.state = None
+    passed = [event.passed for event in tick().asset_events if isinstance(event, dg.AssetCheckEvaluation)]
+    assert passed == [True] * 3
+    assert kinds(tick()) == []
+
+
 def test_a_stream_that_is_down_is_healed_within_its_budget_and_given_up_once(
     cluster: Cluster, tick: Tick, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
