@@ -31,7 +31,8 @@ ATTEMPTS = 4
 """The first one and three more."""
 
 # Iceberg's REST catalog answers 409 to a commit whose base snapshot is no longer the newest; DuckDB 1.5.5 passes it on.
-_CONFLICT = re.compile(r"Conflict_409|CommitFailedException|already exists", re.IGNORECASE)
+# Two first builds: one finds the table there that the other has just made, or gone.
+_CONFLICT = re.compile(r"Conflict_409|CommitFailedException|NoSuchTableException|already exists", re.IGNORECASE)
 
 Cursor = Any
 """A DuckDB cursor, or dbt-duckdb's wrapper of one."""
@@ -78,10 +79,19 @@ def write_table(
     """
     began = monotonic()
     attempts = ATTEMPTS if request.is_repeatable else 1
+    notice = ""
     for attempt in range(1, attempts + 1):
         one = _Attempt(cursor, request, built_at)
         try:
-            rows, written, notice = one.run()
+            try:
+                rows, written = one.run()
+            except _MustBeMadeAnewError as error:
+                # Not in the transaction: DuckDB cannot make a table in the one that dropped it.
+                one.undo()
+                notice = error.notice
+                if notice or newest_snapshot(cursor, request.relation) is None:
+                    cursor.execute(f"DROP TABLE IF EXISTS {request.relation}")
+                rows, written = one.run()
         except duckdb.Error as error:
             one.undo()
             text = redact(" ".join(str(error).split()))
@@ -99,6 +109,13 @@ def write_table(
     raise AssertionError("the last attempt returns or raises")
 
 
+class _MustBeMadeAnewError(Exception):
+    """The table cannot become what the model wants, and may be dropped. The query has succeeded by then."""
+
+    def __init__(self, notice: str) -> None:
+        self.notice = notice
+
+
 class _Attempt:
     """One transaction."""
 
@@ -108,8 +125,8 @@ class _Attempt:
         self._is_new = False
         self.snapshot_before: int | None = None
 
-    def run(self) -> tuple[int, int, str]:
-        """Return rows of the table, rows written, and a notice."""
+    def run(self) -> tuple[int, int]:
+        """Return rows of the table, and rows written."""
         request, cursor = self._request, self._cursor
         if request.sql_header:
             cursor.execute(request.sql_header)
@@ -123,15 +140,14 @@ class _Attempt:
         cursor.execute(f"CREATE OR REPLACE TEMP TABLE {self._incoming} AS {request.sql}")
         columns = declared_columns(self._with_own_types(), _describe(cursor, self._incoming))
         self._check_keys()
-        notice = ""
-        if stored is not None and self.snapshot_before is not None:
-            notice = self._recreate_if_needed(columns, stored)
-        elif stored is not None:
-            # A build that was killed between creating the table and its first commit.
-            cursor.execute(f"DROP TABLE {request.relation}")
-        if stored is None or notice or self.snapshot_before is None:
+        if stored is None:
             written = self._create(columns)
+        elif self.snapshot_before is None:
+            # Left by a build that died before its first commit, or of one at work. Iceberg has nothing that two first
+            # commits could conflict about; with the table gone the other one's commit is refused.
+            raise _MustBeMadeAnewError("")
         else:
+            self._require_fit(columns, stored)
             written = self._replace(columns, stored)
         for hook in request.post_hooks:
             cursor.execute(hook)
@@ -139,7 +155,7 @@ class _Attempt:
         self._remember()
         rows = int(_one(cursor, f"SELECT count(*) FROM {request.relation}")[0])
         cursor.execute("COMMIT")
-        return rows, written, notice
+        return rows, written
 
     def undo(self) -> None:
         """Leave the stored rows as they were, and nothing behind."""
@@ -188,33 +204,33 @@ class _Attempt:
                 hint="merge needs one row a key; or take incremental_strategy delete+insert. Nothing was written",
             )
 
-    def _recreate_if_needed(self, columns: Sequence[Column], stored: Sequence[Column]) -> str:
+    def _require_fit(self, columns: Sequence[Column], stored: Sequence[Column]) -> None:
         request = self._request
         was = _properties(self._cursor, request.relation).get(PARTITIONED_BY, "none")
         wanted = partition_text(request)
-        new_partitions = f"partition_by was {was} and is {wanted}" if was != wanted else ""
-        whole = request.model_copy(update={"strategy": "replace"}) if request.is_full_refresh else request
         try:
-            if new_partitions:
-                raise ConflictError(f"{request.title}: {new_partitions}", hint=made_anew(request))
-            added_columns(whole, columns, stored)
+            if was != wanted:
+                raise ConflictError(f"{request.title}: partition_by was {was} and is {wanted}", hint=made_anew(request))
+            added_columns(self._whole(), columns, stored)
         except ConflictError as error:
             if not request.is_full_refresh:
                 raise
-            self._cursor.execute(f"DROP TABLE {request.relation}")
-            return f"{error.message}: the table was made anew, and its history ended"
-        return ""
+            notice = f"{error.message}: the table was made anew, and its history ended"
+            raise _MustBeMadeAnewError(notice) from None
+
+    def _whole(self) -> WriteRequest:
+        """Return the request as one for all rows if it is a full refresh."""
+        request = self._request
+        return request.model_copy(update={"strategy": "replace"}) if request.is_full_refresh else request
 
     def _create(self, columns: Sequence[Column]) -> int:
-        self._is_new = True
         self._cursor.execute(create_table(self._request, columns))
+        self._is_new = True
         return self._insert([column.name for column in columns])
 
     def _replace(self, columns: Sequence[Column], stored: Sequence[Column]) -> int:
         request, cursor = self._request, self._cursor
-        added = added_columns(
-            request.model_copy(update={"strategy": "replace"}) if request.is_full_refresh else request, columns, stored
-        )
+        added = added_columns(self._whole(), columns, stored)
         known = {column.name.lower() for column in [*stored, *added]}
         taken = [column for column in columns if column.name.lower() in known]
         replaced = replaced_rows(request, self._incoming)
