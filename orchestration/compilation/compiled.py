@@ -18,6 +18,7 @@ from orchestration.errors import CheckFailedError
 from orchestration.platform_config.faults import TierError
 from orchestration.platform_config.tiers import LOCAL, Tiers, read_tiers
 from orchestration.settings import Settings, load_settings
+from orchestration.settings.names import env_name
 
 PROFILES = "profiles.yml"
 RESOURCES = "resources.yml"
@@ -139,7 +140,7 @@ def run_resources(tiers: Tiers) -> dict[str, Any]:
 def _header(environment: str, tiers: Tiers, settings: Settings) -> str:
     template = dbt_dir(settings) / "profiles.yml"
     inputs = {**tiers.inputs, "dbt/profiles.yml": hashlib.sha256(template.read_bytes()).hexdigest()}
-    given = sorted(name for name in settings.model_fields_set if settings.source_of(name) == "environment")
+    given = sorted(env_name(name) for name in settings.model_fields_set if settings.source_of(name) == "environment")
     lines = [f"# Made by `millrace compile` for the environment {environment}. Do not edit: change the inputs.", "#"]
     lines += [f"# {title}  sha256:{digest}" for title, digest in inputs.items()]
     if given:

@@ -61,7 +61,10 @@ def known_objects(settings: Settings) -> Known:
 
 
 def _queries(folder: Path) -> set[str]:
-    return {"/".join(naming.query_key(path.stem)) for path in folder.glob("*.y*ml")}
+    from orchestration.flink.queries.names import safe_name
+    from orchestration.flink.queries.spec_files import load_specs
+
+    return {"/".join(naming.query_key(safe_name(spec.name))) for spec in load_specs(folder)}
 
 
 def _dbt_assets(project: Path) -> set[str]:

@@ -46,14 +46,19 @@ def schema_text(schema: Mapping[str, Any]) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def _without_required(schema: Any) -> Any:
+def _without_required(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema for a part of the whole: nothing is required, and null, which removes a key, is allowed."""
-    if isinstance(schema, list):
-        return [_without_required(item) for item in cast("list[Any]", schema)]
-    if not isinstance(schema, dict):
-        return schema
-    found = cast("dict[str, Any]", schema)
-    result = {name: _without_required(value) for name, value in found.items() if name != "required"}
-    if isinstance(result.get("properties"), dict):
-        result["properties"] = {name: {"anyOf": [one, {"type": "null"}]} for name, one in result["properties"].items()}
+    result: dict[str, Any] = {}
+    for name, value in schema.items():
+        if name == "$defs":
+            result[name] = {key: _without_required(one) for key, one in value.items()}
+        elif name == "properties":
+            either = {key: [_without_required(one), {"type": "null"}] for key, one in value.items()}
+            result[name] = {key: {"anyOf": options} for key, options in either.items()}
+        elif name in {"items", "additionalProperties"} and isinstance(value, dict):
+            result[name] = _without_required(cast("dict[str, Any]", value))
+        elif name in {"anyOf", "oneOf"}:
+            result[name] = [_without_required(one) for one in value]
+        elif name != "required":
+            result[name] = value
     return result
