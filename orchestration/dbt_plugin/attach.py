@@ -48,6 +48,8 @@ def attach_catalog(
     """
     import duckdb
 
+    # After a name that it does not know, DuckDB would list the tables of every namespace for its "did you mean".
+    conn.execute("SET catalog_error_max_schemas = 0")
     load_extensions(conn, may_download=config.allow_extension_download)
     wanted = attachment(config, credentials, read_only=read_only, version=duckdb.__version__)
     _require_secret(conn, config)
