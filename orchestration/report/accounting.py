@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestration.catalog import find_table, open_catalog
+from orchestration.catalog.snapshots import current_id
 from orchestration.contracts import DatasetContract
 from orchestration.dbt_plugin.attach import connect_catalog
 from orchestration.dbt_plugin.query import run_query
@@ -17,6 +18,9 @@ from orchestration.settings import Settings
 from orchestration.sql import quote_duckdb, split_table
 
 State = Literal["holds", "late", "broken"]
+
+_TRIES = 2
+"""How often tables that are being written are counted: a batch run ends, a stream does not."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,13 @@ class Equation:
 
     Attributes:
         waiting: rows that came after the layer was last written; None: it cannot be told.
+        is_moving: whether the tables were written while they were counted, one after the other.
     """
 
     total: Part
     parts: tuple[Part, ...]
     waiting: int | None = 0
+    is_moving: bool = False
 
     @property
     def gap(self) -> int:
@@ -46,10 +52,11 @@ class Equation:
 
     @property
     def state(self) -> State:
-        """Whether it holds; `late`: but for rows that a run has still to take."""
+        """Whether it holds; `late`: but for rows that a run has still to take, or that came while it was counted."""
         if self.gap == 0:
             return "holds"
-        return "late" if self.gap > 0 and (self.waiting is None or self.gap <= self.waiting) else "broken"
+        is_waiting = self.gap > 0 and (self.waiting is None or self.gap <= self.waiting)
+        return "late" if is_waiting or self.is_moving else "broken"
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ class Accounting:
 
 
 def read_accounting(settings: Settings, contract: DatasetContract, layers: Sequence[LayerState]) -> Accounting:
-    """Count every layer, and the refused rows by rule.
+    """Count every layer, and the refused rows by rule; again if a table was written meanwhile.
 
     Args:
         layers: as `read_layers` returns them.
@@ -85,27 +92,52 @@ def read_accounting(settings: Settings, contract: DatasetContract, layers: Seque
         UnreachableError, CatalogError, ContractError: as `count_layers`.
     """
     waiting = {layer.name: layer.waiting for layer in layers}
-    counts = count_layers(settings, contract)
-    rules = _count_by_rule(settings, contract)
-    return balance(counts, rules, waiting_for_bronze=waiting["bronze"], waiting_for_silver=waiting["silver"])
+    found: Accounting | None = None
+    for _ in range(_TRIES):
+        before = _snapshots(settings, contract)
+        counts = count_layers(settings, contract)
+        rules = _count_by_rule(settings, contract)
+        found = balance(
+            counts,
+            rules,
+            waiting_for_bronze=waiting["bronze"],
+            waiting_for_silver=waiting["silver"],
+            is_moving=_snapshots(settings, contract) != before,
+        )
+        if not found.equations[0].is_moving:
+            break
+    assert found is not None
+    return found
 
 
 def balance(
-    counts: Counts, rejected_by: Sequence[Part], *, waiting_for_bronze: int | None, waiting_for_silver: int | None
+    counts: Counts,
+    rejected_by: Sequence[Part],
+    *,
+    waiting_for_bronze: int | None,
+    waiting_for_silver: int | None,
+    is_moving: bool = False,
 ) -> Accounting:
-    """Return the accounting of counted rows."""
+    """Return the accounting of counted rows; arguments as in `Equation`."""
     produced = Equation(
         Part("produced", counts.produced),
         (Part("landed in bronze", counts.bronze), Part("dead-lettered", counts.dead_lettered)),
         waiting_for_bronze,
+        is_moving,
     )
     landed = Equation(
         Part("landed in bronze", counts.bronze),
         (Part("in silver", counts.silver), Part("duplicates", counts.duplicates), Part("refused", counts.rejected)),
         waiting_for_silver,
+        is_moving,
     )
-    refused = Equation(Part("refused", counts.rejected), tuple(rejected_by))
-    return Accounting((produced, landed, refused) if rejected_by else (produced, landed), tuple(rejected_by))
+    return Accounting((produced, landed), tuple(rejected_by))
+
+
+def _snapshots(settings: Settings, contract: DatasetContract) -> list[int | None]:
+    catalog, tables = open_catalog(settings), contract.tables
+    found = (find_table(catalog, name) for name in (tables.bronze, tables.silver, tables.rejected))
+    return [current_id(table) if table is not None else None for table in found]
 
 
 def _count_by_rule(settings: Settings, contract: DatasetContract) -> tuple[Part, ...]:

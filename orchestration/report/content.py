@@ -69,6 +69,7 @@ class Report:
                     }
                     for equation in self.accounting.equations
                 ],
+                "rejected_by": {part.name: part.rows for part in self.accounting.rejected_by},
             },
             "layers": [_plain_values(asdict(layer)) for layer in self.layers],
             "tables": [

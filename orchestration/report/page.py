@@ -18,7 +18,7 @@ from orchestration.settings import Settings
 _HERE = Path(__file__).parent
 _STATES = {
     "holds": "Every row is accounted for",
-    "late": "Every row is accounted for; some wait for the next run",
+    "late": "No row is missing; some are still on their way",
     "broken": "The accounting does not hold",
 }
 _UNITS = ("B", "KB", "MB", "GB", "TB")

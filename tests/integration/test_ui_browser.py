@@ -7,7 +7,6 @@ MILLRACE_NO_BROWSER=1 does without; for people who know that there is no browser
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,20 +18,10 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import FloatRect, Locator, Page, expect, sync_playwright
 
+from tests.integration.browser import FLAGS, WITHOUT_BROWSER, require_browser
+
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "docs" / "images" / "asset-graph.png"
-BROWSERS = ("google-chrome", "google-chrome-stable", "chromium", "chromium-browser")
-MAC = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
-# Root needs --no-sandbox; the others keep the browser from talking to anybody but us.
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 GROUPS = ("landing", "bronze", "silver", "gold")
 ASSETS = ("taxi", "raw_trips", "cleaned_trips", "rejected_trips", "stg_yellow_trips", "fct_trips", "mart_daily_revenue")
 # A seed: it does not depend on what other tests left in the tables.
@@ -42,33 +31,8 @@ LOOK_TIMEOUT_MS, RUN_TIMEOUT_MS = 60_000, 300_000
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.stack,
-    pytest.mark.skipif(os.environ.get("MILLRACE_NO_BROWSER") == "1", reason="MILLRACE_NO_BROWSER=1"),
+    WITHOUT_BROWSER,
 ]
-
-
-def find_browser() -> str | None:
-    """Return the path of a browser of the Chromium family, None if there is none."""
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    return found or (str(MAC) if MAC.exists() else None)
-
-
-@pytest.fixture(scope="module")
-def browser_path() -> str:
-    """A browser; on Debian and Ubuntu as root it is installed if it is missing."""
-    if found := find_browser():
-        return found
-    if shutil.which("apt-get") and os.geteuid() == 0:
-        for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]):
-            environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-            if done.returncode:
-                pytest.fail(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
-        if found := find_browser():
-            return found
-    pytest.fail(
-        f"no browser on the PATH (looked for {', '.join(BROWSERS)}): install chromium, "
-        "or set MILLRACE_NO_BROWSER=1 to do without this test"
-    )
 
 
 def millrace(environ: dict[str, str], *arguments: str) -> None:
@@ -118,10 +82,10 @@ def ui(environ: dict[str, str], is_kept: bool, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def page(browser_path: str, ui: str) -> Iterator[Page]:
+def page(ui: str) -> Iterator[Page]:
     """A page of the interface; whatever asks for attention on a first visit is put aside."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=require_browser(), args=list(FLAGS))
         page = browser.new_page(viewport={"width": 4800, "height": 3600}, base_url=ui)
         page.set_default_timeout(LOOK_TIMEOUT_MS)
         expect.set_options(timeout=LOOK_TIMEOUT_MS)
