@@ -93,6 +93,8 @@ def cluster_config(settings: Settings, rpc_port: int) -> dict[str, object]:
         "heartbeat.interval": "2 s",
         # How long the REST API answers from its copy of a job. With Flink's 3 s every job seems to end 3 s late.
         "web.refresh-interval": "100 ms",
+        # How old the metrics may be that it answers with; Flink's 10 s would make each page of metrics as old.
+        "metrics.fetcher.update-interval": "2 s",
         # So long a TaskManager waits for a JobManager that was killed before it turns to the new one.
         "heartbeat.timeout": "10 s",
         "heartbeat.rpc-failure-threshold": 2,

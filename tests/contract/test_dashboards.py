@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import promql_parser
@@ -171,3 +174,14 @@ def test_sources_that_alerts_name_exist() -> None:
     named = {name for one in ALL for name in re.findall(r'millrace_scrape_success\{source="(\w+)"\}', one.expr)}
     assert named
     assert named <= set(SOURCES)
+
+
+def test_the_reporter_for_containers_is_one_that_flinks_package_brings() -> None:
+    lines = load("flink/reporter.yaml")
+    [name] = lines["metrics.reporters"].split(",")
+    spec = find_spec("pyflink")
+    assert spec is not None
+    [jar] = Path((spec.submodule_search_locations or [""])[0]).glob("plugins/metrics-prometheus/*.jar")
+    with zipfile.ZipFile(jar) as archive:
+        services = archive.read("META-INF/services/org.apache.flink.metrics.reporter.MetricReporterFactory").decode()
+    assert lines[f"metrics.reporter.{name}.factory.class"] in services.split()
