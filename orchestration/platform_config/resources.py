@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import ROUND_FLOOR
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
 from orchestration.platform_config.base import Strict
 from orchestration.platform_config.quantities import DUCKDB_SHARE, duckdb_share, parse_duckdb_size, parse_quantity
 from orchestration.redaction import is_sensitive_key
 
 
+_SCALAR = {"type": ["string", "number", "boolean"]}
+Variables = Annotated[dict[str, str], WithJsonSchema({"type": "object", "additionalProperties": _SCALAR})]
+Quantity = Annotated[str, WithJsonSchema({"type": ["string", "number"]})]
+
+
 class Amounts(Strict):
     """CPU and memory in Kubernetes' spelling."""
 
-    cpu: str | None = Field(default=None, description="cores, such as 500m or 4")
-    memory: str | None = Field(default=None, description="bytes, such as 512Mi or 12Gi")
+    cpu: Quantity | None = Field(default=None, description="cores, such as 500m or 4")
+    memory: Quantity | None = Field(default=None, description="bytes, such as 512Mi or 12Gi")
 
     @field_validator("cpu", "memory", mode="before")
     @classmethod
@@ -42,7 +47,7 @@ class ResourceProfile(Strict):
 
     requests: Amounts = Amounts()
     limits: Amounts = Amounts()
-    env: dict[str, str] = Field(default={}, description="variables of the run; no secrets")
+    env: Variables = Field(default={}, description="variables of the run; no secrets")
 
     @field_validator("env", mode="before")
     @classmethod
