@@ -51,8 +51,13 @@ def report(
         print_json({"path": str(path), **found.as_dict()})
         return
     show(str(path))
-    if not no_open and sys.stdout.isatty():
+    if not no_open and is_terminal():
         open_page(path)
+
+
+def is_terminal() -> bool:
+    """Whether a person reads what we print."""
+    return sys.stdout.isatty()
 
 
 def open_page(path: Path) -> None:
