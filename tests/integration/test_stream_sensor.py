@@ -19,15 +19,20 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from orchestration.catalog import open_catalog
+from orchestration.catalog.snapshots import current_id
 from orchestration.cli.ui import stop
 from orchestration.dagster_home import prepare_dagster_home
-from orchestration.defs.stream_sensors import GAVE_UP, HEALS, HEALTH_SENSOR
+from orchestration.defs.marts_sensor import Silver, build_marts_sensor
+from orchestration.defs.resources import KEY, MillraceSettings
+from orchestration.defs.stream_sensors import GAVE_UP, HEALS, HEALTH_SENSOR, build_audit_sensor
 from orchestration.flink.client.models import TERMINAL
 from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.engine import open_engine
 from orchestration.lakehouse.heartbeat import heartbeat_dir, read_heartbeats
-from orchestration.lakehouse.streams.operate import deploy_stream, stop_stream
+from orchestration.lakehouse.streams.operate import deploy_stream, heal_stream, stop_stream
 from orchestration.lakehouse.streams.owner import find_stream
+from orchestration.lakehouse.streams.watch import look_at_stream
 from orchestration.naming import STREAM_HEAL_JOB
 from orchestration.settings import Settings
 from orchestration.waiting import Backoff, wait_for
@@ -203,3 +208,53 @@ def test_a_canceled_stream_is_deployed_again_until_the_budget_is_spent(home: Hom
         await_tick(home, datetime.now(UTC))
         assert (len(runs(instance, HEALS)), live_job(home)) == (1, None)
     assert rows(home) == 120
+
+
+def test_dagster_jobs_deploy_and_stop_and_sensors_see_what_the_tables_need(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = home.lake
+    execute = ("dagster", "job", "execute", "-m", "orchestration.definitions", "-j")
+    ended = home.script(*execute, "stream_deploy")
+    assert ended.code == 0, ended.err
+    assert live_job(home) is not None
+    before = rows(home)
+    lake.post([b"{ no JSON", event(PULocationID=9, fare_amount=777.25), b"[1]"])
+    await_that("the valid row", lambda: rows(home) == before + 1)
+
+    def dropped() -> int | None:
+        look = look_at_stream(home.settings, lake.contract)
+        return look.flow.dropped if look is not None and look.flow is not None else None
+
+    await_that("two records without a row", lambda: dropped() == 2)
+    monkeypatch.setattr("orchestration.defs.resources.load_settings", lambda *_: home.settings)
+    with dg.DagsterInstance.from_config(str(prepare_dagster_home(home.settings))) as instance:
+
+        def tick(sensor: dg.SensorDefinition, cursor: str | None = None) -> dg.SensorResult:
+            resources = {KEY: MillraceSettings()}
+            result = sensor(dg.build_sensor_context(cursor=cursor, resources=resources, instance=instance))
+            assert isinstance(result, dg.SensorResult)
+            return result
+
+        audit = build_audit_sensor([lake.contract])
+        first = tick(audit)
+        assert (first.run_requests, len(tick(audit, first.cursor).run_requests or [])) == ([], 1)
+        assert lake.silver().kind == "reconcile"
+        assert dropped() == 0
+        tables = [Silver(lake.contract.tables.silver, lake.contract.name, (dg.AssetKey(["marts", "none"]),))]
+        [request] = tick(build_marts_sensor(tables)).run_requests or []
+        snapshot = current_id(open_catalog(home.settings).load_table(lake.contract.tables.silver))
+        assert request.tags[tables[0].tag] == str(snapshot)
+
+    # A job that makes no checkpoints is replaced, from the newest checkpoint that there is.
+    job = live_job(home)
+    assert heal_stream(home.settings, lake.contract, hung_job="f" * 32) is None, "another job runs: left alone"
+    healed = heal_stream(home.settings, lake.contract, hung_job=job)
+    assert healed is not None
+    assert (healed.job_id != job, "/chk-" in (healed.restored_from or "")) == (True, True)
+    assert rows(home) == before + 1
+
+    ended = home.script(*execute, "stream_stop")
+    assert ended.code == 0, ended.err
+    assert live_job(home) is None
+    assert heal_stream(home.settings, lake.contract) is None, "it was stopped on purpose"
