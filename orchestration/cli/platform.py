@@ -128,7 +128,12 @@ def bootstrap(env: Environment = None, as_json: AsJson = False) -> None:
         else:
             apply_setup(settings, admin)
             is_set_up = True
-    created = create_namespaces(settings.with_secrets(), _namespaces(tiers))
+    created: list[str] = []
+    if is_set_up and settings.pending:
+        # The first time nobody can know them: the setup has just made them, and the namespaces too.
+        say("warning: put the secrets of the new principals where platform.yaml names them, and run this once more")
+    else:
+        created = create_namespaces(settings.with_secrets(), _namespaces(tiers))
     if as_json:
         print_json({"environment": tiers.environment, "polaris_setup": is_set_up, "created_namespaces": created})
         return
