@@ -34,7 +34,8 @@ def reconcile(
     """Bring the registry and the cluster together after a kill, a restart, or a change from outside.
 
     Safe at any time and from several processes. Queries that failed are started again if their restart policy says so.
-    A job of ours without a record gets one, by its name: so a lost registry is rebuilt.
+    A job of ours without a record gets one, by its name: so a lost registry is rebuilt. Streams of datasets are left
+    to `millrace stream deploy`, which looks at their tables.
     Exits with 4 if a repair failed.
 
     Examples:
