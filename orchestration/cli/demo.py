@@ -198,6 +198,7 @@ def show_next(settings: Settings, source: str) -> None:
     show(bold("Where to look next"))
     show("  ./millrace ui                           assets, checks and this run in Dagster")
     show(f'  ./millrace duckdb -c "FROM {mart_table(settings, "mart_daily_revenue")} LIMIT 5"')
+    show("  ./millrace report                       plots of the marts and the accounting, as one page")
     show("  ./millrace run --data FILE.parquet      your own files, a month of taxi trips for example")
     show("  ./millrace validate                     all checks, also of the services")
     show(f"  {settings.instance_dir / 'rendered'}   the Flink SQL that ran")
