@@ -58,10 +58,18 @@ def explain(text: str, access: CatalogAccess, *, is_attached: bool = False, doin
         is_attached: whether the catalog had accepted the credentials before.
         doing: on which object, in words, such as `model gold.fct_trips`; empty: the text has to say it.
     """
+    if is_attached and _is_elsewhere(text, access):
+        return None
     for pattern, make in _KINDS:
         if match := pattern.search(text):
             return make(_Said(text, match, access, is_attached, doing))
     return None
+
+
+def _is_elsewhere(text: str, access: CatalogAccess) -> bool:
+    """Whether the addresses in a text are all of other servers, such as the object store."""
+    found = re.findall(r"(?:https?|s3a?|gs|abfss)://[^\s'\"]+", text)
+    return bool(found) and not any(one.startswith(access.uri) for one in found)
 
 
 _OF_ICEBERG = re.compile(
@@ -184,19 +192,19 @@ _KINDS = (
         lambda said: file_locked(said.match[1], f"process {said.match[2]}" if said.match[2] else "another process"),
     ),
     _kind(
-        r"could not connect|could not resolve|could not establish|connection (?:refused|reset|error)|time(?:d )?-?out|"
+        r"could not connect|could not resolve|could not establish|connection (?:refused|reset)|timeout was reached|timed out|SocketTimeoutException|"
         r"\bHTTP (?:Error: )?(?:Request returned HTTP )?(?:500|502|503|504|429)\b|ServiceUnavailable|TooManyRequests|"
         r"\((?:InternalServerError|BadGateway|ServiceUnavailable|GatewayTimeout|TooManyRequests)_\d+\)|"
         r"ServiceFailureException|ServerError:|HttpHostConnectException|UnknownHostException|NoHttpResponseException",
         lambda said: unreachable(said.access, said.reason),
     ),
     _kind(
-        r"OAuth2 token request failed|could not get token|unauthorized|invalid_client|invalid_scope|invalid_grant|"
+        r"OAuth2 token request failed|could not get token|unauthorized_client|Unauthorized_401|UnauthorizedError|invalid_client|invalid_scope|invalid_grant|"
         r"NotAuthorizedException|AuthorizationExpired|Failed to verify the token|OAuthError|Missing or invalid realm|"
         r"no resource under \S*/oauth/tokens",
         _auth,
     ),
-    _kind(r"Forbidden(?:Exception|Error|_403)|not authorized for op|\b403\b", _grant),
+    _kind(r"Forbidden(?:Exception|Error|_403)|not authorized for op", _grant),
     _kind(
         r"Unable to find warehouse[^\n]*|/v1/config\S* returned a non-200 status code "
         r"\((?:NotFound_404|BadRequest_400)\)|/v1/config[^\n]*\b(?:404|400)\b",

@@ -24,6 +24,7 @@ from orchestration.dbt_plugin.environment import (
 )
 from orchestration.dbt_plugin.local_views import views_for
 from orchestration.dbt_plugin.manifest import PARSE_CACHE, ensure_manifest, forget_moved_project, parse_dir
+from orchestration.dbt_plugin.refusals import refusal_in
 from orchestration.errors import CheckFailedError, ConfigError, MillraceError
 from orchestration.locking import hold
 from orchestration.redaction import redact
@@ -65,12 +66,17 @@ class DbtNode:
 
 @dataclass(frozen=True)
 class DbtRun:
-    """What became of a dbt command."""
+    """What became of a dbt command.
+
+    Attributes:
+        refusal: what the catalog refused a node; None: nothing.
+    """
 
     command: str
     is_success: bool
     duration_s: float
     nodes: tuple[DbtNode, ...]
+    refusal: MillraceError | None = None
 
     @property
     def failed(self) -> tuple[DbtNode, ...]:
@@ -86,9 +92,12 @@ class DbtRun:
 
         Raises:
             CheckFailedError: names every failed node with its reason.
+            CatalogError, CatalogUnreachableError: the first that failed because the catalog refused it.
         """
         if self.is_success:
             return
+        if self.refusal is not None:
+            raise self.refusal
         reasons = "; ".join(f"{node.unique_id}: {_first_line(node.message)}" for node in self.failed)
         raise CheckFailedError(
             f"dbt {self.command} failed: {reasons or 'no node says why'}",
@@ -139,11 +148,17 @@ def run_dbt(
                 if views:
                     before = _invoke([*options, "run", "--select", *views, *place], None)
                     if not before.success:
-                        return DbtRun(command, False, monotonic() - start, _nodes(before.result))
+                        return _ended(settings, command, before, monotonic() - start)
                 result = _invoke([*options, *args, *place], on_node)
             finally:
                 _close_logs(log_path)
-    return DbtRun(command, bool(result.success), monotonic() - start, _nodes(result.result))
+    return _ended(settings, command, result, monotonic() - start)
+
+
+def _ended(settings: Settings, command: str, result: Any, duration_s: float) -> DbtRun:
+    nodes = _nodes(result.result)
+    refusals = (refusal_in(node.message, settings, node.unique_id) for node in nodes if node.is_failed)
+    return DbtRun(command, bool(result.success), duration_s, nodes, next((one for one in refusals if one), None))
 
 
 def _views(settings: Settings, args: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestration.catalog_errors import CatalogAccess
-from orchestration.catalog_refusals import explain
+from orchestration.catalog_refusals import explain, explain_flink
 
 ACCESS = CatalogAccess(
     uri="http://catalog.example.com/api/catalog",
@@ -145,9 +145,33 @@ def test_a_missing_grant_names_operation_object_and_privilege() -> None:
     assert "TABLE_READ_PROPERTIES" in (error.hint or "")
 
 
-@pytest.mark.parametrize("said", ["", "Binder Error: something new", "Conversion Error: Could not convert string"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "Binder Error: something new",
+        "Conversion Error: Could not convert string '403' to DATE; timeout, unauthorized",
+        "HTTP Error: HTTP GET error on 'http://minio:9000/bucket/x.parquet' (HTTP 403)",
+        "IO Error: Could not connect to server error for HTTP GET to 'http://minio:9000/bucket/x.parquet'",
+    ],
+)
 def test_what_is_not_about_the_catalog_is_left_alone(said: str) -> None:
-    assert explain(said, ACCESS) is None
+    assert explain(said, ACCESS, is_attached=True) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        pytest.param("org.apache.iceberg.exceptions.ForbiddenException: Forbidden: x", "PLT-GRANT", id="grant"),
+        pytest.param("NoSuchWarehouseException: Unable to find warehouse x", "PLT-WAREHOUSE", id="warehouse"),
+        pytest.param("TimeoutException: Timed out waiting for a node assignment", None, id="broker"),
+        pytest.param("TopicAuthorizationException: Not authorized to access topics: [t]", None, id="topic"),
+        pytest.param("ServiceFailureException: org.apache.iceberg connection refused", None, id="flinks-own-code"),
+    ],
+)
+def test_flink_passes_on_what_the_catalog_said_and_nothing_else(said: str, code: str | None) -> None:
+    error = explain_flink(said, ACCESS)
+    assert (error.code if error else None) == code
 
 
 def test_secrets_that_an_engine_quotes_are_removed() -> None:
