@@ -69,7 +69,7 @@ def check(settings: Settings) -> list[Problem]:
     found = list(_texts(settings))
     unfinished = {problem.fields[0] for problem in found}
     store = (_warehouse, _object_store, _azure, _catalog)
-    for rule in (_topics, _broker, _broker_security, _urls, *store, _limits, _ports):
+    for rule in (_topics, _broker, _broker_security, _urls, *store, _limits, _ports, _mail):
         # A placeholder breaks other rules too; saying so once is enough.
         found += [problem for problem in rule(settings) if unfinished.isdisjoint(problem.fields)]
     return found
@@ -309,3 +309,12 @@ def _warnings(settings: Settings) -> Iterator[Problem]:
             if is_loopback(getattr(settings, field)):
                 text = f"{names.env_name(field)}={getattr(settings, field)}, and Flink runs on another machine"
                 yield Problem((field,), text, "it would look for that on itself; use a name that both sides resolve")
+
+
+def _mail(settings: Settings) -> Iterator[Problem]:
+    names_of = ("smtp_host", "alert_email_to")
+    missing = [field for field in names_of if not getattr(settings, field)]
+    if len(missing) == 1:
+        [given] = set(names_of).difference(missing)
+        text = f"{names.env_name(given)} is set and {names.env_name(missing[0])} is not: nobody would get a mail"
+        yield Problem((missing[0], given), text, "give both, or neither")

@@ -156,7 +156,7 @@ def test_a_single_try_to_heal_a_stream_is_not_mailed(
 def test_without_a_mail_server_nothing_is_sent(
     loaded: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = loaded.with_changes(smtp_host=None)
+    own = loaded.with_changes(smtp_host=None, alert_email_to=None)
     monkeypatch.setattr("orchestration.defs.resources.load_settings", lambda *_: own)
     assert mail_about(instance, monkeypatch) == []
 

@@ -55,6 +55,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"wait_for_silver_poll_s": 90},
         "WAIT_FOR_SILVER_POLL_S=90.0 is refused: it must be below WAIT_FOR_SILVER_TIMEOUT_S=90",
     ),
+    ("mail without server", {"alert_email_to": "a@example.org"}, "ALERT_EMAIL_TO is set and SMTP_HOST is not"),
+    ("mail to nobody", {"smtp_host": "mail.example.org"}, "SMTP_HOST is set and ALERT_EMAIL_TO is not"),
     ("warehouse file for s3", {**S3, "warehouse": "file:///x/"}, "STORAGE=s3 needs s3:// or s3a://"),
     ("warehouse s3 for file", {"warehouse": "s3://lake/"}, "STORAGE=file needs file://"),
     ("warehouse gs for s3", {**S3, "warehouse": "gs://lake/"}, "STORAGE=s3 needs s3:// or s3a://"),
