@@ -222,7 +222,7 @@ def _checkpoint(checkpoint: Checkpoint | None) -> dict[str, Any] | None:
 
 
 def _exceptions(exceptions: JobExceptions) -> list[dict[str, Any]]:
-    from orchestration.flink.client.failures import root_cause
+    from orchestration.flink.client.traces import root_cause
 
     return [
         {

@@ -134,7 +134,7 @@ def _health(health: Health) -> dict[str, object]:
 
 def failures_of(view: QueryView) -> list[dict[str, object]]:
     """Return the failures of a query's job, newest first, each with its root cause."""
-    from orchestration.flink.client.failures import root_cause
+    from orchestration.flink.client.traces import root_cause
 
     return [
         {

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from orchestration.errors import FlinkError, JobTimeoutError
 from orchestration.flink.client.connection import NORMAL_HTTP, HttpOptions
-from orchestration.flink.client.failures import JobNotFoundError, root_cause
+from orchestration.flink.client.failures import JobNotFoundError
 from orchestration.flink.client.http import Answer, JsonHttp
 from orchestration.flink.client.models import (
     TERMINAL,
@@ -33,6 +33,7 @@ from orchestration.flink.client.models import (
     TaskManagerInfo,
     Wire,
 )
+from orchestration.flink.client.traces import root_cause
 from orchestration.waiting import Backoff, WaitTimeoutError, wait_for
 
 T = TypeVar("T")

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from orchestration.errors import FlinkError, JobFailedError, JobTimeoutError, TaskManagerLostError, UnreachableError
-from orchestration.flink.client.failures import JobNotFoundError, root_cause
+from orchestration.flink.client.failures import JobNotFoundError
 from orchestration.flink.client.models import TERMINAL, JobDetail, JobOverview, check_job_state
 from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.client.traces import root_cause
 from orchestration.waiting import Backoff, WaitTimeoutError, wait_for
 
 T = TypeVar("T")

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from orchestration.flink.client.failures import JobNotFoundError, root_cause
+from orchestration.flink.client.failures import JobNotFoundError
 from orchestration.flink.client.models import Checkpoints, JobDetail, JobExceptions, Vertex
 from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.client.traces import root_cause
 from orchestration.flink.jobs.wait import LOST
 
 _RESTARTS = "numRestarts"

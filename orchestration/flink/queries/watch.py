@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestration.errors import FlinkError, JobFailedError, JobTimeoutError, UnreachableError
-from orchestration.flink.client.failures import root_cause
 from orchestration.flink.client.models import JobDetail, JobExceptions, check_job_state
 from orchestration.flink.client.rest import FlinkRest
+from orchestration.flink.client.traces import root_cause
 from orchestration.flink.jobs.wait import JobObserver, Patience
 from orchestration.waiting import Backoff, WaitTimeoutError, wait_for
 

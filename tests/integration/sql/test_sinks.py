@@ -19,7 +19,7 @@ from confluent_kafka.cimpl import NewTopic
 from orchestration.catalog import open_catalog
 from orchestration.embedded.stack import Stack
 from orchestration.errors import FlinkError, SqlRefusedError, StatementError
-from orchestration.flink.client import failures
+from orchestration.flink.client import traces
 from orchestration.flink.client.gateway import GatewayClient
 from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.jobs.submit import JobResult, run_job
@@ -378,7 +378,7 @@ WITH = {
 def test_the_model_of_a_connector_knows_its_options(
     bench: Bench, connector: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(failures, "_TEXT_LIMIT", 100_000)
+    monkeypatch.setattr(traces, "_TEXT_LIMIT", 100_000)
     key = ", PRIMARY KEY (n) NOT ENFORCED" if connector == "upsert-kafka" else ""
     options = f"'connector' = '{connector}', {WITH[connector]}, 'no.such.option' = '1'"
     bench.session.execute(f"CREATE TABLE probe (n INT NOT NULL{key}) WITH ({options})").close()

@@ -15,15 +15,9 @@ from orchestration.errors import (
     StatementError,
     UnreachableError,
 )
-from orchestration.flink.client.failures import (
-    DuplicateJobError,
-    OverloadedError,
-    UnauthorizedError,
-    causes,
-    error_from_answer,
-    root_cause,
-)
+from orchestration.flink.client.failures import DuplicateJobError, OverloadedError, UnauthorizedError, error_from_answer
 from orchestration.flink.client.models import JobExceptions
+from orchestration.flink.client.traces import causes, root_cause
 
 ANSWERS = Path(__file__).parents[1] / "answers"
 """Bodies recorded from a real Flink 2.1.3; most stack lines are cut out."""
