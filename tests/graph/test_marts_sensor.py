@@ -17,7 +17,7 @@ from orchestration.errors import UnreachableError
 from orchestration.lakehouse.heartbeat import read_heartbeats
 from orchestration.naming import BATCH_JOB, MARTS_JOB, SILVER_JOB
 from orchestration.settings import Settings
-from tests.graph.conftest import PROJECT, Outside
+from tests.graph.conftest import PROJECT, Outside, Run
 
 NOW = datetime.now(UTC)
 
@@ -146,3 +146,8 @@ def test_of_marts_that_somebody_built_by_hand_it_is_not_known(instance: dg.Dagst
     run_id = add_run(instance, "__ASSET_JOB", "SUCCESS")
     materialized(instance, ["staging", "stg_rides"], run_id)
     assert built_from(instance, silver) is None
+
+
+def test_the_job_builds_the_marts_and_nothing_below(run: Run, outside: Outside) -> None:
+    assert run(MARTS_JOB).success
+    assert outside.names() == ["dbt"]
