@@ -66,6 +66,7 @@ def build_marts_sensor(tables: Sequence[Silver]) -> dg.SensorDefinition:
     )
     def silver_changed(context: dg.SensorEvaluationContext, millrace: MillraceSettings) -> dg.SensorResult:
         now, settings = datetime.now(UTC), millrace.load()
+        # A service that is down is no fault of the sensor's.
         beat(settings, NAME, INTERVAL_S, now)
         busy = unfinished(context.instance, (BATCH_JOB, SILVER_JOB, MARTS_JOB), now)
         if busy is not None:

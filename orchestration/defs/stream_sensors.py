@@ -55,10 +55,10 @@ def build_stream_sensor(contracts: Sequence[DatasetContract]) -> dg.SensorDefini
         settings = millrace.load()
         found = {contract.name: look_at_stream(*millrace.of(contract.name), now) for contract in contracts}
         looks = {dataset: look for dataset, look in found.items() if look is not None}
-        beat(settings, HEALTH_SENSOR, INTERVAL_S, now)
         # Their last word was perhaps that they are ill.
         over = [one for one in contracts if found[one.name] is None and stream_name(one.name) in memory.round.verdicts]
         if not looks and not over:
+            beat(settings, HEALTH_SENSOR, INTERVAL_S, now)
             return dg.SensorResult(skip_reason=dg.SkipReason("no stream is to run"), cursor=context.cursor)
         round_ = judge_streams(list(looks.values()), memory, settings, now)
         verdicts = {verdict.watched.name: verdict for verdict in round_.verdicts}
@@ -82,7 +82,11 @@ def build_stream_sensor(contracts: Sequence[DatasetContract]) -> dg.SensorDefini
                 memory = memory.model_copy(update={"reported": {**memory.reported, look.name: now}})
         # Of a stream that is given up, its last alert was the word.
         send(settings, context, [alert for alert in round_.alerts if alert.query not in given_up])
-        return dg.SensorResult(run_requests=requests, asset_events=events, cursor=memory.model_dump_json())
+        beat(settings, HEALTH_SENSOR, INTERVAL_S, now)
+        skip = None if requests or events else dg.SkipReason(f"nothing is new about {', '.join(looks)}")
+        return dg.SensorResult(
+            run_requests=requests, asset_events=events, skip_reason=skip, cursor=memory.model_dump_json()
+        )
 
     return stream_health
 

@@ -274,7 +274,10 @@ def test_a_stream_that_is_down_is_healed_within_its_budget_and_given_up_once(
         assert requested(asked) == {"dataset": "rides", "hung_job": None}
         assert launch(instance, asked).success
     spent = tick()
-    assert "2 deploys within 30 min" in (requested(spent) or {})["given_up"]
+    assert (
+        "deployed 2 times within 30 min and down again: somebody canceled the job"
+        in (requested(spent) or {})["given_up"]
+    )
     given_up = launch(instance, spent)
     [failure] = [event for event in given_up.all_events if event.is_step_failure]
     cause = failure.step_failure_data.user_failure_data

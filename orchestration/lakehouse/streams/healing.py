@@ -97,7 +97,8 @@ def decide(health: Health, history: History, budget: Budget, now: datetime) -> H
     start = now - timedelta(seconds=budget.window_s)
     recent = sorted(at for at in history.attempts if at > start and (gave_up is None or at > gave_up))
     if len(recent) >= budget.attempts:
-        return Healing("give_up", f"{len(recent)} deploys within {budget.window_s / 60:.0f} min did not bring it back")
+        tried = f"deployed {len(recent)} times within {budget.window_s / 60:.0f} min and down again: {health.text}"
+        return Healing("give_up", tried if recent else f"STREAM_HEAL_ATTEMPTS=0, so nothing was tried: {health.text}")
     if recent:
         due = recent[-1] + timedelta(seconds=min(budget.pause_s * 2.0 ** (len(recent) - 1), _LONGEST_PAUSE_S))
         if now < due:

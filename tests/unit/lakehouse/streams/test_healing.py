@@ -79,7 +79,8 @@ def test_only_a_job_that_lives_is_canceled_first() -> None:
 
 
 def test_without_attempts_it_only_alerts() -> None:
-    assert decide(DOWN, History(), Budget(attempts=0), NOW).action == "give_up"
+    found = decide(DOWN, History(), Budget(attempts=0), NOW)
+    assert (found.action, found.reason) == ("give_up", "STREAM_HEAL_ATTEMPTS=0, so nothing was tried: job_canceled")
 
 
 def test_pauses_end_at_five_minutes() -> None:
