@@ -65,11 +65,12 @@ def duckdb(
         else:
             _list(conn, settings, as_json=as_json)
     except MillraceError as error:
+        from orchestration.dbt_plugin.refusals import refusal_in
         from orchestration.storage_errors import is_of_store, storage_error
 
         if is_of_store(error.message):
             raise storage_error(error.message, settings) from None
-        raise
+        raise refusal_in(error.message, settings, "the query") or error from None
     finally:
         conn.close()
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import duckdb
 import psutil
@@ -28,20 +29,23 @@ from orchestration.dbt_plugin.credentials import resolve_credentials
 from orchestration.dbt_plugin.plugin_config import PluginConfig
 from orchestration.dbt_plugin.polaris import Plugin
 from orchestration.errors import MillraceError
+from orchestration.flink.client.gateway import GatewayClient
+from orchestration.flink.sessions.session import open_session
+from orchestration.flink.text.catalog_sql import create_catalog
 from orchestration.lakehouse.bronze import load_bronze_table
 from orchestration.secrets import SecretPlaces
 from orchestration.settings import Settings
+from orchestration.storage import flink_catalog_options
 from tests.integration.home import Ended
 from tests.integration.lake import Lake, closed_port, expect
 from tests.polaris.gateway import Polaris, Recorded
-from tests.polaris.pipeline import REALM, Guarded, open_guarded
+from tests.polaris.pipeline import PLANTED, REALM, Guarded, open_guarded
 
 pytestmark = pytest.mark.stack
 
 ROWS, DIRTY = 3000, 0.1
 TOKEN_LIVES_S = 5.0
 SCOPE = "PRINCIPAL_ROLE:millrace_flink PRINCIPAL_ROLE:millrace_dbt PRINCIPAL_ROLE:millrace_maintenance"
-PLANTED = "planted-'%&"
 COUNT = "select count(*) from lakehouse.silver.cleaned_trips"
 
 
@@ -123,15 +127,29 @@ def test_every_request_of_every_client_carries_realm_and_scope(ran: Ran) -> None
     assert [one.body for one in asked if b"millrace_flink" not in one.body or b"ALL" in one.body] == []
 
 
-def test_the_planted_secret_is_in_no_output_file_log_or_command_line(guarded: Guarded, ran: Ran) -> None:
+def test_flink_names_a_wrong_warehouse(guarded: Guarded, polaris: Polaris) -> None:
+    options = flink_catalog_options(guarded.settings("millrace-flink", CATALOG_WAREHOUSE="nowhere"))
+    with (
+        GatewayClient(guarded.home.settings.flink_sql_gateway_url) as gateway,
+        pytest.raises(MillraceError, match="Unable to find warehouse nowhere") as caught,
+        open_session(gateway, mode="batch", properties={}, init=[create_catalog(options)], name="wrong warehouse"),
+    ):
+        pass
+    assert PLANTED not in str(caught.value)
+
+
+def test_the_planted_secret_is_in_no_output_file_log_or_command_line(
+    guarded: Guarded, ran: Ran, settings: Settings
+) -> None:
     assert PLANTED not in ran.ended.out + ran.ended.err
     assert not any(PLANTED in line for line in ran.command_lines)
-    root = guarded.home.settings.repo_root
-    folders = [guarded.home.folder, root / "dbt", *root.glob(".millrace/*/logs")]
+    # With what Flink logged about the catalog of the test before.
+    folders = [guarded.home.folder, settings.repo_root / "dbt", settings.instance_dir / "logs"]
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     assert len(files) > 50
-    spellings = [PLANTED.encode(), json.dumps(PLANTED)[1:-1].encode(), PLANTED.replace("'", "''").encode()]
-    assert [str(path) for path in files if any(one in path.read_bytes() for one in spellings)] == []
+    spellings = {PLANTED, json.dumps(PLANTED)[1:-1], PLANTED.replace("'", "''"), quote(PLANTED), quote_plus(PLANTED)}
+    found = {str(path): [one for one in spellings if one.encode() in path.read_bytes()] for path in files}
+    assert {path: one for path, one in found.items() if one} == {}
 
 
 def test_dagsters_definitions_hold_no_credentials(guarded: Guarded, polaris: Polaris) -> None:
@@ -214,6 +232,14 @@ WRONG = [
 ]
 
 
+def as_environment(monkeypatch: pytest.MonkeyPatch, guarded: Guarded, changes: dict[str, str]) -> None:
+    """Let a command in this process find the settings of the home, some of them changed."""
+    for name in [name for name in os.environ if name.startswith("MILLRACE_")]:
+        monkeypatch.delenv(name)
+    for name, value in {**guarded.home.environ, **guarded.environ(), **changes}.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.mark.parametrize(("changes", "code", "exit_code"), WRONG)
 def test_each_wrong_setting_gets_its_own_message_from_the_command(
     guarded: Guarded,
@@ -224,10 +250,7 @@ def test_each_wrong_setting_gets_its_own_message_from_the_command(
     code: str,
     exit_code: int,
 ) -> None:
-    for name in [name for name in os.environ if name.startswith("MILLRACE_")]:
-        monkeypatch.delenv(name)
-    for name, value in {**guarded.home.environ, **guarded.environ(), **changes}.items():
-        monkeypatch.setenv(name, value)
+    as_environment(monkeypatch, guarded, changes)
     assert run(["duckdb", "--json", "-c", COUNT]) == exit_code
     said = capsys.readouterr()
     error = json.loads(said.out)["error"]
@@ -235,6 +258,16 @@ def test_each_wrong_setting_gets_its_own_message_from_the_command(
     assert error["hint"]
     assert "Traceback" not in said.out + said.err
     assert "planted" not in said.out + said.err
+
+
+def test_a_query_on_a_table_without_a_grant_names_the_privilege(
+    guarded: Guarded, polaris: Polaris, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_environment(monkeypatch, guarded, {})
+    polaris.forbid("LOAD_TABLE", "silver.cleaned_trips")
+    assert run(["duckdb", "--json", "-c", COUNT]) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["code"], error["context"]["privilege"]) == ("PLT-GRANT", "TABLE_READ_PROPERTIES")
 
 
 @pytest.mark.parametrize(("changes", "code", "exit_code"), WRONG)

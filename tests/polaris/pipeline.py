@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from tests.polaris.gateway import SETUP, Polaris, open_polaris
 from tests.polaris.grants import load_setup
 
 REALM = "millrace-test"
-PLANTED = "planted-'%&\"-{name}"
-"""Form of the client secrets; nothing that a command leaves may hold one."""
+PLANTED = f"planted-'%&-{uuid.uuid4().hex}"
+"""Start of every client secret; nothing that a command leaves may hold it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def open_guarded(settings: Settings, folder: Path, **more: Any) -> Iterator[Guar
     """Give a home with a guarded catalog; see `open_home` and `make_polaris`."""
     with open_home(settings, folder) as home:
         _make_namespaces(home.settings.catalog_uri)
-        with open_polaris(home.settings.catalog_uri, secret=PLANTED, realm=REALM, **more) as polaris:
+        with open_polaris(home.settings.catalog_uri, secret=f"{PLANTED}-{{name}}", realm=REALM, **more) as polaris:
             yield Guarded(home, polaris)
 
 
