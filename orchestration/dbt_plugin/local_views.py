@@ -7,7 +7,7 @@ of the project can be built only after the views above it.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 _PLAIN = re.compile(r"\w+")
@@ -31,8 +31,16 @@ def views_for(args: Sequence[str], manifest: Manifest) -> list[str]:
     if command in _MAKES_VIEWS and is_whole and not any(_may_be_view(name, by_name, nodes) for name in excluded):
         return []
     is_plain = bool(picked) and all(_PLAIN.fullmatch(name) and name in by_name for name in picked)
-    wanted = [by_name[name] for name in picked] if is_plain else list(nodes)
+    wanted = _with_tests({by_name[name] for name in picked}, nodes) if is_plain else list(nodes)
+    if command == "test":
+        wanted = [one for one in wanted if nodes[one]["resource_type"] == "test"]
     return sorted(nodes[one]["name"] for one in _views_above(wanted, nodes))
+
+
+def _with_tests(wanted: Set[str], nodes: Mapping[str, Any]) -> list[str]:
+    """Return the nodes and every test of them: dbt may run it too, and it may read others."""
+    tests = (one for one, node in nodes.items() if node["resource_type"] == "test")
+    return [*wanted, *(one for one in tests if not wanted.isdisjoint(nodes[one]["depends_on"].get("nodes") or ()))]
 
 
 def _values(args: Sequence[str], options: Collection[str]) -> list[str]:

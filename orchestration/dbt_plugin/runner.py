@@ -144,14 +144,11 @@ def run_dbt(
         variables = profile_env(settings) | _work(settings, command) | dict(environ or {})
         with set_environment(variables):
             _prepare(project, target_path, target)
-            try:
-                if views:
-                    before = _invoke([*options, "run", "--select", *views, *place], None)
-                    if not before.success:
-                        return _ended(settings, command, before, monotonic() - start)
-                result = _invoke([*options, *args, *place], on_node)
-            finally:
-                _close_logs(log_path)
+            if views:
+                before = _invoke([*options, "run", "--select", *views, *place], None, log_path)
+                if not before.success:
+                    return _ended(settings, command, before, monotonic() - start)
+            result = _invoke([*options, *args, *place], on_node, log_path)
     return _ended(settings, command, result, monotonic() - start)
 
 
@@ -176,7 +173,7 @@ def _work(settings: Settings, command: str) -> dict[str, str]:
     return {"MILLRACE_WORK_PATH": str(path)}
 
 
-def _invoke(args: list[str], on_node: Callable[[DbtNode], None] | None) -> Any:
+def _invoke(args: list[str], on_node: Callable[[DbtNode], None] | None, log_path: Path) -> Any:
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
@@ -189,6 +186,7 @@ def _invoke(args: list[str], on_node: Callable[[DbtNode], None] | None) -> Any:
         if environment is not None:
             environment.close()
         DuckDBConnectionManager.close_all_connections()
+        _close_logs(log_path)
     if result.exception is not None:
         raise _as_error(result.exception)
     return result

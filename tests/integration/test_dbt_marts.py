@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from orchestration.dbt_plugin.attach import connect
+from orchestration.dbt_plugin.gold import connect_gold, mart_table
 from orchestration.settings import Settings
 from tests.integration.home import Home, open_home
 from tests.integration.lake import expect
@@ -29,19 +29,23 @@ def home(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="module")
 def gold(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The gold file with the catalog attached, ready for the expected queries."""
-    with connect(home.settings) as conn:
+    """The catalog, ready for the expected queries."""
+    with connect_gold(home.settings) as conn:
         prepare(conn, "lakehouse.silver.cleaned_trips")
         yield conn
 
 
 @pytest.mark.parametrize("mart", EXPECTED)
-def test_mart_holds_what_plain_sql_computes_from_the_iceberg_table(gold: duckdb.DuckDBPyConnection, mart: str) -> None:
-    assert differences(gold, mart) == []
-    assert content(gold, mart, f"from marts.{mart}") == content(gold, mart, EXPECTED[mart])
+def test_mart_holds_what_plain_sql_computes_from_the_iceberg_table(
+    home: Home, gold: duckdb.DuckDBPyConnection, mart: str
+) -> None:
+    stored = mart_table(home.settings, mart)
+    assert stored == f"lakehouse.gold.{mart}"
+    assert differences(gold, mart, stored) == []
+    assert content(gold, mart, f"from {stored}") == content(gold, mart, EXPECTED[mart])
 
 
 def test_every_trip_of_silver_is_in_the_fact_table(gold: duckdb.DuckDBPyConnection) -> None:
     # The sample has no implausible trip that passes silver's rules.
-    facts = content(gold, "fct_trips", "from marts.fct_trips")[0]
+    facts = content(gold, "fct_trips", "from lakehouse.gold.fct_trips")[0]
     assert facts == expect(ROWS, DIRTY)["silver"]

@@ -264,10 +264,16 @@ def content(conn: duckdb.DuckDBPyConnection, mart: str, query: str) -> tuple[int
     return row[0], row[1]
 
 
-def differences(conn: duckdb.DuckDBPyConnection, mart: str, limit: int = 4) -> list[tuple[object, ...]]:
-    """Return rows that only one side has, for the eyes of who reads a failed test."""
+def differences(
+    conn: duckdb.DuckDBPyConnection, mart: str, table: str | None = None, limit: int = 4
+) -> list[tuple[object, ...]]:
+    """Return rows that only one side has, for the eyes of who reads a failed test.
+
+    Args:
+        table: where the mart is; None: `marts.<mart>`.
+    """
     wanted = f"({EXPECTED[mart]})"
-    stored = f"(select * from marts.{mart})"
+    stored = f"(select * from {table or f'marts.{mart}'})"
     return conn.execute(
         f"(select 'too many', * from ({stored} except all {wanted}) limit {limit})"
         f" union all (select 'missing', * from ({wanted} except all {stored}) limit {limit})"
