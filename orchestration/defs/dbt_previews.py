@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from orchestration.defs.dbt_nodes import DbtAsset, Key
+from orchestration.errors import MillraceError
 
 if TYPE_CHECKING:
     from orchestration.dbt_plugin.query import QueryResult
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 Metadata = dict[str, dg.MetadataValue]
 
 ROWS = 8
+
+
+def try_previews(settings: Settings, built: Collection[DbtAsset], say: Callable[[str], None]) -> Mapping[Key, Metadata]:
+    """Return the previews, or say why there are none: the marts stand, and no picture is worth a failed run."""
+    try:
+        return read_previews(settings, built)
+    except MillraceError as error:
+        say(f"no previews: {error}")
+        return {}
 
 
 def read_previews(settings: Settings, built: Collection[DbtAsset]) -> Mapping[Key, Metadata]:

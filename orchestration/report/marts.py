@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestration.dbt_plugin.gold import mart_relation
+from orchestration.dbt_plugin.gold import mart_relation, mart_table
 from orchestration.dbt_plugin.query import QueryResult, run_query
+from orchestration.errors import CatalogError
+from orchestration.redaction import redact
 from orchestration.report.plots import Plot, busiest_zones, demand_by_hour, payment_mix, revenue_by_day
 from orchestration.settings import Settings
 
@@ -86,11 +88,18 @@ def read_first_rows(
 
 
 def is_built(connection: duckdb.DuckDBPyConnection, settings: Settings, model: str) -> bool:
-    """Whether a mart is there."""
+    """Whether a mart is there.
+
+    Raises:
+        CatalogError: that cannot be told.
+    """
     import duckdb
 
     try:
         connection.execute(f"select 1 from {mart_relation(settings, model)} limit 0")
     except duckdb.CatalogException:
         return False
+    except duckdb.Error as error:
+        reason = redact(str(error).splitlines()[0])
+        raise CatalogError(f"{mart_table(settings, model)} cannot be read: {reason}") from None
     return True

@@ -19,6 +19,7 @@ from orchestration.defs.dbt_nodes import DbtAsset, DbtCheck, DbtProject
 from orchestration.defs.jobs import JOBS
 from orchestration.defs.resources import ENGINE_KEY, MillraceSettings, SqlEngineResource
 from orchestration.defs.resources import KEY as SETTINGS_KEY
+from orchestration.errors import UnreachableError
 from orchestration.settings import Settings
 from tests.graph.conftest import PROJECT, Outside, dbt_node
 from tests.unit.tiny import tiny_contract
@@ -161,6 +162,20 @@ def test_a_model_that_was_built_beside_those_asked_for_is_not_recorded() -> None
         result = build(MARTS, key, instance=instance)
     assert result.success
     assert {event.asset_key for event in result.all_events if event.is_step_materialization} == {key}
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+@pytest.mark.usefixtures("marts")
+def test_a_mart_that_cannot_be_looked_at_stays_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Settings) -> duckdb.DuckDBPyConnection:
+        raise UnreachableError("the catalog does not answer")
+
+    monkeypatch.setattr("orchestration.dbt_plugin.gold.connect_gold", refuse)
+    key = dg.AssetKey(REVENUE.key)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = build(MARTS, key, instance=instance)
+    assert result.success
+    assert "plot" not in metadata_of(result, key)
 
 
 def test_the_report_stands_behind_marts_and_counted_tables_and_in_no_job() -> None:

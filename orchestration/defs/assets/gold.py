@@ -8,7 +8,7 @@ from pydantic import Field
 
 from orchestration.defs.dbt_lineage import read_lineage
 from orchestration.defs.dbt_nodes import DbtAsset, DbtCheck, DbtProject, Key
-from orchestration.defs.dbt_previews import read_previews, reading_gold
+from orchestration.defs.dbt_previews import reading_gold, try_previews
 from orchestration.defs.dbt_results import (
     check_result,
     describe,
@@ -71,7 +71,7 @@ def build_gold(project: DbtProject) -> dg.AssetsDefinition:
             models = [assets[node.unique_id] for node in built]
             rows = count_rows(settings, models)
             lineage = read_lineage(settings, project, models)
-            previews = read_previews(settings, models)
+            previews = try_previews(settings, models, say)
         for node in built:
             key = assets[node.unique_id].key
             numbers = node_metadata(node, rows.get(key), lineage.get(key))

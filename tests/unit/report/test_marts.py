@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.errors import MillraceError
+from orchestration.errors import CatalogError, MillraceError
 from orchestration.report.marts import PLOTTED, is_built, read_first_rows, read_plot
 from orchestration.settings import Settings
 
@@ -94,6 +94,12 @@ def test_a_mart_with_other_columns_is_an_error_and_not_an_empty_plot(
     connection.execute("alter table marts.mart_daily_revenue drop column total_revenue")
     with pytest.raises(MillraceError, match="total_revenue"):
         read_plot(connection, settings, "mart_daily_revenue")
+
+
+def test_a_mart_that_cannot_be_asked_for_is_no_empty_plot(settings: Settings) -> None:
+    with duckdb.connect() as empty, pytest.raises(CatalogError, match=r"lakehouse\.gold\.fct_trips cannot be read"):
+        # No catalog is attached.
+        is_built(empty, settings.with_changes(gold_target="iceberg"), "fct_trips")
 
 
 def test_first_rows_are_the_first_by_the_first_column(
