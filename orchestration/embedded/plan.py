@@ -103,6 +103,8 @@ def make_folders(instance_dir: Path) -> None:
         shutil.rmtree(instance_dir / folder, ignore_errors=True)
     for folder in _FOLDERS:
         (instance_dir / folder).mkdir(parents=True, exist_ok=True)
+    # Flink's blobs of running jobs hold the options of their catalogs, and with them keys of a store.
+    (instance_dir / "run").chmod(0o700)
 
 
 def choose_ports(settings: Settings) -> Settings:

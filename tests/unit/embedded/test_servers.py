@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from configparser import RawConfigParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from orchestration.embedded.catalog_server import catalog_properties, catalog_se
 from orchestration.embedded.flink_cluster import cluster_config, config_yaml
 from orchestration.embedded.flink_memory import JobManagerMemory, TaskManagerMemory
 from orchestration.embedded.kafka import kafka_server, server_properties
-from orchestration.embedded.plan import check_disk, check_is_embedded
+from orchestration.embedded.plan import check_disk, check_is_embedded, make_folders
 from orchestration.embedded.server import Server, argument_file, properties
 from orchestration.embedded.supervisor import config_text, socket_path
 from orchestration.errors import ConfigError, StackError
@@ -178,6 +179,11 @@ def test_a_nearly_full_disk_is_one_clear_error(tmp_path: Path) -> None:
 def test_up_refuses_settings_with_services_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="BROKER=redpanda"):
         check_is_embedded(Settings(state_dir=tmp_path, broker="redpanda"))
+
+
+def test_what_servers_keep_while_they_run_is_closed_to_others(tmp_path: Path) -> None:
+    make_folders(tmp_path)
+    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o700
 
 
 def test_up_refuses_a_catalog_on_another_machine(tmp_path: Path) -> None:
