@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from orchestration.errors import ConfigError
 from orchestration.redaction import is_sensitive_key
+from orchestration.secrets import variable_of
 from orchestration.settings import Settings
+from orchestration.settings.names import env_name
 
 DuckdbValue = str | bool | dict[str, str]
 
@@ -31,6 +33,15 @@ def oauth2_server_uri(settings: Settings) -> str:
 def is_s3(settings: Settings) -> bool:
     """Whether files are reached by the S3 protocol: S3 itself, MinIO, or Google's compatible interface."""
     return settings.warehouse.startswith(("s3://", "s3a://"))
+
+
+def catalog_credentials(settings: Settings) -> str:
+    """Return where the catalog's id and secret come from, in words for error texts; empty: none are used."""
+    fields = ("catalog_client_id", "catalog_client_secret")
+    if settings.catalog_client_id is None and "catalog_client_id" not in settings.references:
+        return ""
+    refs = settings.references
+    return " and ".join(variable_of(refs[name].name) if name in refs else env_name(name) for name in fields)
 
 
 def wants_vended_credentials(settings: Settings) -> bool:
@@ -118,36 +129,6 @@ def pyiceberg_io_properties(settings: Settings) -> dict[str, str]:
         virtual = str(not settings.s3_path_style).lower()
         properties |= {"s3.endpoint": settings.s3_endpoint, "s3.force-virtual-addressing": virtual}
     return properties
-
-
-def duckdb_attach_options(settings: Settings) -> dict[str, DuckdbValue]:
-    """Return the options of DuckDB's `ATTACH '<catalog_warehouse>' AS lakehouse (...)`; it holds secrets.
-
-    Raises:
-        ConfigError: CATALOG is hadoop; DuckDB attaches REST catalogs only.
-    """
-    settings = settings.with_secrets()
-    _require_rest(settings, "DuckDB")
-    options: dict[str, DuckdbValue] = {
-        "TYPE": "iceberg",
-        "ENDPOINT": settings.catalog_uri,
-        "ACCESS_DELEGATION_MODE": "vended_credentials" if wants_vended_credentials(settings) else "none",
-    }
-    if settings.catalog_client_id and settings.catalog_client_secret:
-        options |= {
-            "CLIENT_ID": settings.catalog_client_id,
-            "CLIENT_SECRET": settings.catalog_client_secret.get_secret_value(),
-            "OAUTH2_SERVER_URI": oauth2_server_uri(settings),
-            "OAUTH2_SCOPE": settings.catalog_scope,
-        }
-    else:
-        options["AUTHORIZATION_TYPE"] = "none"
-    if settings.catalog == "polaris" and settings.catalog_realm:
-        options["EXTRA_HTTP_HEADERS"] = {_REALM: settings.catalog_realm}
-    if settings.storage == "file":
-        # A staged table has no folder yet, and DuckDB 1.5.5 does not make it: "...-m0.avro: No such file".
-        options["STAGE_CREATE_TABLES"] = False
-    return options
 
 
 def duckdb_secret_options(settings: Settings) -> dict[str, DuckdbValue]:

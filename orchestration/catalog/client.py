@@ -21,7 +21,7 @@ from orchestration.catalog_refusals import explain
 from orchestration.errors import CatalogError
 from orchestration.naming import CATALOG
 from orchestration.settings import Settings
-from orchestration.storage import oauth2_server_uri, pyiceberg_properties
+from orchestration.storage import catalog_credentials, oauth2_server_uri, pyiceberg_properties
 
 _BUSY = (429, 500, 502, 503, 504)
 # A commit whose answer is lost may have happened: only reads are sent again.
@@ -76,13 +76,13 @@ def open_catalog(settings: Settings) -> Catalog:
 
 def access_of(settings: Settings) -> CatalogAccess:
     """Return how the settings ask the catalog, for error texts."""
-    has_client = settings.catalog_client_id is not None
+    credentials = catalog_credentials(settings)
     return CatalogAccess(
         uri=settings.catalog_uri,
         warehouse=settings.catalog_warehouse,
-        scope=settings.catalog_scope if has_client else None,
+        scope=settings.catalog_scope if credentials else None,
         realm=settings.catalog_realm,
-        credentials="CATALOG_CLIENT_ID and CATALOG_CLIENT_SECRET" if has_client else "",
+        credentials=credentials,
         timeout_s=settings.iceberg_metadata_timeout_s,
     )
 

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from orchestration.dbt_plugin.plugin_config import PluginConfig, StorageConfig
 from orchestration.secrets import SecretPlaces, SecretRef, find_pair, find_secret, unresolved, variable_of
 from orchestration.settings import Settings
-from orchestration.storage import DuckdbValue, duckdb_secret_options
+from orchestration.storage import DuckdbValue, catalog_credentials, duckdb_secret_options
 
 _WANTED_BY = "the plugin's configuration"
 
@@ -79,7 +79,7 @@ def credentials_of(settings: Settings) -> Credentials:
         client_id=settings.catalog_client_id,
         client_secret=settings.catalog_client_secret,
         storage=duckdb_secret_options(settings),
-        names="CATALOG_CLIENT_ID and CATALOG_CLIENT_SECRET" if settings.catalog_client_id else "",
+        names=catalog_credentials(settings),
     )
 
 

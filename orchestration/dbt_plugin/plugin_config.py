@@ -194,11 +194,11 @@ class PluginConfig(_Model):
             raise ConfigError("CATALOG=hadoop: DuckDB has no such catalog", hint="use CATALOG=rest or polaris")
         if not settings.catalog_uri:
             raise ConfigError("CATALOG_URI is not set", hint="`millrace config show` prints every setting")
-        if (settings.catalog_client_id is None) != (settings.catalog_client_secret is None):
-            raise ConfigError("CATALOG_CLIENT_ID and CATALOG_CLIENT_SECRET go together, only one of them is set")
         refs = {name: ref.name for name, ref in settings.references.items()}
         client = None if "catalog_client_id" in refs else settings.catalog_client_id
         has_client = client is not None or "catalog_client_id" in refs
+        if has_client != (settings.catalog_client_secret is not None or "catalog_client_secret" in refs):
+            raise ConfigError("CATALOG_CLIENT_ID and CATALOG_CLIENT_SECRET go together, only one of them is set")
         return cls(
             catalog_uri=settings.catalog_uri,
             warehouse=settings.catalog_warehouse,

@@ -5,10 +5,10 @@ from typing import Any
 import duckdb
 import pytest
 
+from orchestration.dbt_plugin.plugin_config import PluginConfig
 from orchestration.errors import ConfigError
 from orchestration.settings import Settings
 from orchestration.storage import (
-    duckdb_attach_options,
     duckdb_secret_options,
     flink_catalog_options,
     oauth2_server_uri,
@@ -187,47 +187,6 @@ def test_pyiceberg_gets_exactly_these_properties(values: dict[str, Any], propert
     assert pyiceberg_properties(Settings(**values)) == properties
 
 
-ATTACH: dict[str, tuple[dict[str, Any], dict[str, object]]] = {
-    "local": (
-        LOCAL,
-        {
-            "TYPE": "iceberg",
-            "ENDPOINT": "http://127.0.0.1:8181",
-            "ACCESS_DELEGATION_MODE": "none",
-            "AUTHORIZATION_TYPE": "none",
-            "STAGE_CREATE_TABLES": False,
-        },
-    ),
-    "minio": (
-        MINIO,
-        {
-            "TYPE": "iceberg",
-            "ENDPOINT": "http://catalog:8181",
-            "ACCESS_DELEGATION_MODE": "none",
-            "AUTHORIZATION_TYPE": "none",
-        },
-    ),
-    "polaris": (
-        POLARIS,
-        {
-            "TYPE": "iceberg",
-            "ENDPOINT": "https://polaris/api/catalog",
-            "ACCESS_DELEGATION_MODE": "vended_credentials",
-            "CLIENT_ID": "id",
-            "CLIENT_SECRET": "se:cret",
-            "OAUTH2_SERVER_URI": "https://polaris/api/catalog/v1/oauth/tokens",
-            "OAUTH2_SCOPE": "PRINCIPAL_ROLE:ALL",
-            "EXTRA_HTTP_HEADERS": {"Polaris-Realm": "acme"},
-        },
-    ),
-}
-
-
-@pytest.mark.parametrize(("values", "options"), ATTACH.values(), ids=ATTACH)
-def test_duckdb_attaches_with_exactly_these_options(values: dict[str, Any], options: dict[str, object]) -> None:
-    assert duckdb_attach_options(Settings(**values)) == options
-
-
 S3_SECRET = {"TYPE": "s3", "KEY_ID": "key", "SECRET": "it's #1"}
 SECRETS: dict[str, tuple[dict[str, Any], dict[str, object]]] = {
     "local": (LOCAL, {}),
@@ -264,15 +223,15 @@ def test_all_engines_agree_on_catalog_keys_and_delegation(values: dict[str, Any]
     flink, python, duck = (
         flink_catalog_options(settings),
         pyiceberg_properties(settings),
-        duckdb_attach_options(settings),
+        PluginConfig.from_settings(settings),
     )
-    assert flink["uri"] == python["uri"] == duck["ENDPOINT"]
+    assert flink["uri"] == python["uri"] == duck.catalog_uri
     assert flink["warehouse"] == python["warehouse"]
     for name in ("s3.access-key-id", "s3.secret-access-key", "s3.session-token", "s3.endpoint", "credential", "scope"):
         assert flink.get(name) == python.get(name)
     delegation = "header.X-Iceberg-Access-Delegation"
     assert flink.get(delegation, "") == python[delegation]
-    assert (duck["ACCESS_DELEGATION_MODE"] == "vended_credentials") == (delegation in flink)
+    assert (duck.access_delegation == "vended-credentials") == (delegation in flink)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +247,7 @@ def test_the_token_endpoint_is_under_the_catalogs_address() -> None:
     assert oauth2_server_uri(Settings(catalog_uri="http://h:1/api/")) == "http://h:1/api/v1/oauth/tokens"
 
 
-@pytest.mark.parametrize("function", [pyiceberg_properties, duckdb_attach_options], ids=["pyiceberg", "duckdb"])
+@pytest.mark.parametrize("function", [pyiceberg_properties, PluginConfig.from_settings], ids=["pyiceberg", "duckdb"])
 def test_engines_without_a_hadoop_catalog_say_so(function: Any) -> None:
     with pytest.raises(ConfigError, match="CATALOG=hadoop"):
         function(Settings(**HADOOP))
