@@ -97,7 +97,8 @@ def connect_catalog(settings: Settings) -> duckdb.DuckDBPyConnection:
     """
     import duckdb
 
-    return _attached(lambda: duckdb.connect(":memory:"), settings, read_only=True)
+    limits = connection_config(PluginConfig.from_settings(settings))
+    return _attached(lambda: duckdb.connect(":memory:", config=limits), settings, read_only=True)
 
 
 def _attached(

@@ -28,6 +28,7 @@ from orchestration.dbt_plugin.config import bound_settings
 from orchestration.dbt_plugin.credentials import resolve_credentials
 from orchestration.dbt_plugin.plugin_config import PluginConfig
 from orchestration.dbt_plugin.polaris import Plugin
+from orchestration.dbt_plugin.refusals import refusal_in
 from orchestration.errors import MillraceError
 from orchestration.flink.client.gateway import GatewayClient
 from orchestration.flink.sessions.session import open_session
@@ -363,12 +364,19 @@ def test_a_token_that_is_revoked_early_is_renewed_unseen(guarded: Guarded, polar
 
 
 def test_credentials_that_are_withdrawn_in_mid_run_are_told_from_wrong_ones(guarded: Guarded, polaris: Polaris) -> None:
-    catalog = open_catalog(guarded.settings())
-    polaris.tokens.revoke_all()
-    polaris.tokens.gives = False
-    with pytest.raises(MillraceError) as caught:
-        find_table(catalog, "silver.cleaned_trips")
-    assert caught.value.code == "PLT-TOKEN-EXPIRED"
+    settings = guarded.settings()
+    catalog = open_catalog(settings)
+    with connect_catalog(settings) as conn:
+        polaris.tokens.revoke_all()
+        polaris.tokens.gives = False
+        with pytest.raises(MillraceError) as caught:
+            find_table(catalog, "silver.cleaned_trips")
+        assert caught.value.code == "PLT-TOKEN-EXPIRED"
+        with pytest.raises(duckdb.Error) as said:
+            conn.execute(COUNT)
+    refusal = refusal_in(str(said.value), settings, "the query")
+    assert refusal is not None
+    assert refusal.code == "PLT-TOKEN-EXPIRED"
 
 
 # The plugin
