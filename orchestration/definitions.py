@@ -1,4 +1,7 @@
-"""The code location: assembles `defs`, no logic. Loads with no service, no network and no environment."""
+"""The code location: assembles `defs`, no logic. Loads with no service, no network and no secret.
+
+Of the environment it takes only what `${VAR}` in millrace.yaml asks for.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from orchestration.defs.assets import build_assets
 from orchestration.defs.assets.gold import build_source_checks
 from orchestration.defs.checks import build_checks
 from orchestration.defs.dbt_nodes import read_project
+from orchestration.defs.declared import build_declared
 from orchestration.defs.emails import failed_run_email
 from orchestration.defs.freshness import with_freshness
 from orchestration.defs.heartbeats import sensor_heartbeats
@@ -24,25 +28,31 @@ from orchestration.defs.stream_sensors import build_audit_sensor, build_stream_s
 from orchestration.defs.streams import build_stream, build_stream_checks
 from orchestration.flink.queries.spec_files import load_specs
 from orchestration.settings import Settings
+from orchestration.settings.load import load_project
 
 _contracts = [load_contract(name) for name in list_datasets()]
 _settings = Settings()
 _project = read_project(locate_manifest(_settings))
 _queries = load_specs(_settings.queries_dir)
 
+_assets = [
+    *with_freshness(build_assets(_contracts, _project), _contracts),
+    *(build_stream(contract) for contract in _contracts),
+    *build_queries(_queries, _contracts, declared_tables()),
+]
+_jobs = [*JOBS, iceberg_maintenance]
+_file, _lines = load_project()
+_declared = build_declared(_file.orchestration, _lines, _assets, _jobs)
+
 defs = dg.Definitions(
-    assets=[
-        *with_freshness(build_assets(_contracts, _project), _contracts),
-        *(build_stream(contract) for contract in _contracts),
-        *build_queries(_queries, _contracts, declared_tables()),
-    ],
+    assets=_declared.assets,
     asset_checks=[
         *(check for contract in _contracts for check in build_checks(contract)),
         *(build_stream_checks(contract) for contract in _contracts),
         *build_source_checks(_project),
     ],
-    jobs=[*JOBS, iceberg_maintenance],
-    schedules=[*SCHEDULES, maintenance_schedule],
+    jobs=[*_jobs, *_declared.jobs],
+    schedules=[*SCHEDULES, maintenance_schedule, *_declared.schedules],
     sensors=[
         build_sensor(query.name for query in _queries),
         build_stream_sensor(_contracts),
@@ -51,6 +61,7 @@ defs = dg.Definitions(
         iceberg_file_counts,
         sensor_heartbeats,
         failed_run_email,
+        *_declared.sensors,
     ],
     resources={KEY: MillraceSettings(), ENGINE_KEY: SqlEngineResource()},
 )

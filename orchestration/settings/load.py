@@ -6,7 +6,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestration.platform_config.tiers import LOCAL, read_tiers
+from orchestration.platform_config.document import Document
+from orchestration.platform_config.project import Project
+from orchestration.platform_config.tiers import LOCAL, read_project, read_tiers
 from orchestration.redaction import remember_secrets
 from orchestration.secrets import MOUNT_ROOT, SecretPlaces
 from orchestration.settings import names
@@ -105,6 +107,17 @@ def load_settings(
     path = active.path.absolute() if active.path else None
     every = (*notes, *tiers.warnings(), *retired)
     return settings.from_origin(Origin(sources, path, every, dict(environ), layers.references, layers.trail))
+
+
+def load_project(
+    environ: Mapping[str, str] | None = None, *, repo_root: Path | None = None
+) -> tuple[Project, Document]:
+    """Return the project file and its lines; variables in it are taken from the environment.
+
+    Raises:
+        TierError: every fault found, each with its line.
+    """
+    return read_project(repo_root or checkout(), os.environ if environ is None else environ)
 
 
 def active_profile(repo_root: Path, environ: Mapping[str, str] | None = None) -> Profile:
