@@ -39,12 +39,17 @@ def find_missing_queries(settings: Settings) -> list[MissingQuery]:
     Raises:
         UnreachableError: the cluster or the registry's database does not answer.
     """
-    registry = settings.query_registry
-    if registry.startswith(_SQLITE) and not Path(registry.removeprefix(_SQLITE)).exists():
+    if not has_registry(settings):
         return []
     with open_engine(settings) as engine:
         records = engine.registry.active()
         return missing_queries(records, engine.rest.jobs_overview()) if records else []
+
+
+def has_registry(settings: Settings) -> bool:
+    """Whether anything was ever deployed, as far as can be told without making the registry's file."""
+    registry = settings.query_registry
+    return not registry.startswith(_SQLITE) or Path(registry.removeprefix(_SQLITE)).exists()
 
 
 def missing_queries(records: Iterable[QueryRecord], jobs: Sequence[JobOverview]) -> list[MissingQuery]:

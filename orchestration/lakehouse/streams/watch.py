@@ -25,6 +25,7 @@ from orchestration.flink.queries.record import QueryRecord
 from orchestration.flink.queries.states import Desired
 from orchestration.lakehouse.streams.commits import as_commit
 from orchestration.lakehouse.streams.definition import consumer_group
+from orchestration.lakehouse.streams.missing import has_registry
 from orchestration.lakehouse.streams.owner import find_stream
 from orchestration.lakehouse.streams.verdict import Flow, FlowLimits, Sample, judge_flow, remember
 from orchestration.naming import stream_name
@@ -81,6 +82,8 @@ def look_at_stream(settings: Settings, contract: DatasetContract, now: datetime 
     Without a stream that is to run, nothing but the registry is asked.
     """
     at, name = now or datetime.now(UTC), stream_name(contract.name)
+    if not has_registry(settings):
+        return None
     with open_engine(settings) as engine:
         assert isinstance(engine, FlinkBacked)
         record = engine.registry.get(name)

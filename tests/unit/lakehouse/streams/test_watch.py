@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from pyiceberg.catalog import Catalog
@@ -19,11 +20,13 @@ from orchestration.lakehouse.streams.watch import (
     StreamMemory,
     count_dropped,
     judge_streams,
+    look_at_stream,
     newest_commit_at,
     remember_streams,
 )
 from orchestration.settings import Settings
 from tests.unit.tables import append_offsets, bronze_table, roll_back, snapshot_id
+from tests.unit.tiny import tiny_contract
 
 NOW = datetime(2024, 1, 5, 12, tzinfo=UTC)
 LOGS = {0: LogRange(0, 50), 1: LogRange(0, 50)}
@@ -65,6 +68,12 @@ def test_a_history_that_was_rolled_back_tells_nothing(bronze: Table) -> None:
 def test_only_a_stream_counts_as_a_commit_of_the_stream(bronze: Table) -> None:
     append_offsets(bronze, (0, 0))
     assert newest_commit_at(bronze) is None
+
+
+def test_where_nothing_was_ever_deployed_nothing_is_opened(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, dataset="rides")
+    assert look_at_stream(settings, tiny_contract(), NOW) is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def look(name: str = "rides_stream", at: datetime = NOW, **flow: int) -> StreamLook:
