@@ -26,6 +26,7 @@ from orchestration.dagster_home import prepare_dagster_home
 from orchestration.defs.marts_sensor import Silver, build_marts_sensor
 from orchestration.defs.resources import KEY, MillraceSettings
 from orchestration.defs.stream_sensors import GAVE_UP, HEALS, HEALTH_SENSOR, build_audit_sensor
+from orchestration.defs.streams import stream_stop
 from orchestration.flink.client.models import TERMINAL
 from orchestration.flink.client.rest import FlinkRest
 from orchestration.flink.engine import open_engine
@@ -214,8 +215,7 @@ def test_dagster_jobs_deploy_and_stop_and_sensors_see_what_the_tables_need(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake = home.lake
-    execute = ("dagster", "job", "execute", "-m", "orchestration.definitions", "-j")
-    ended = home.script(*execute, "stream_deploy")
+    ended = home.script("dagster", "job", "execute", "-m", "orchestration.definitions", "-j", "stream_deploy")
     assert ended.code == 0, ended.err
     assert live_job(home) is not None
     before = rows(home)
@@ -254,7 +254,6 @@ def test_dagster_jobs_deploy_and_stop_and_sensors_see_what_the_tables_need(
     assert (healed.job_id != job, "/chk-" in (healed.restored_from or "")) == (True, True)
     assert rows(home) == before + 1
 
-    ended = home.script(*execute, "stream_stop")
-    assert ended.code == 0, ended.err
+    assert stream_stop.execute_in_process(resources={KEY: MillraceSettings()}).success
     assert live_job(home) is None
     assert heal_stream(home.settings, lake.contract) is None, "it was stopped on purpose"
