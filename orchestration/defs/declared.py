@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,10 +217,13 @@ def _schedule(
     if partitions is None or given.partition_selector == "custom":
         return dg.ScheduleDefinition(**common)
 
-    def runs(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+    def runs(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         store = context.instance if isinstance(partitions, dg.DynamicPartitionsDefinition) else None
         found = partitions.get_partition_keys(context.scheduled_execution_time, dynamic_partitions_store=store)
         wanted = found[-1:] if given.partition_selector == "latest" else found
-        return [dg.RunRequest(run_key=key, partition_key=key) for key in wanted] or dg.SkipReason("no partition yet")
+        moment = context.scheduled_execution_time.isoformat()
+        yield from (dg.RunRequest(run_key=f"{moment}:{key}", partition_key=key) for key in wanted)
+        if not wanted:
+            yield dg.SkipReason("no partition yet")
 
     return dg.ScheduleDefinition(**common, execution_fn=runs)
