@@ -36,7 +36,7 @@ def profile_env(settings: Settings) -> dict[str, str]:
         "MILLRACE_DBT_TARGET": settings.gold_target,
         "MILLRACE_GOLD_PATH": str(settings.gold_path.absolute()),
         "MILLRACE_MODULES": str(settings.repo_root.absolute()),
-        "MILLRACE_DBT_THREADS": str(min(4, os.cpu_count() or 1)),
+        "MILLRACE_DBT_THREADS": str(settings.duckdb_threads or min(4, os.cpu_count() or 1)),
         "MILLRACE_ALLOW_EMPTY": str(settings.allow_empty).lower(),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
