@@ -149,6 +149,7 @@ def test_the_planted_secret_is_in_no_output_file_log_or_command_line(
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     assert len(files) > 50
     spellings = {PLANTED, json.dumps(PLANTED)[1:-1], PLANTED.replace("'", "''"), quote(PLANTED), quote_plus(PLANTED)}
+    spellings.add(PLANTED.rpartition("-")[2])
     found = {str(path): [one for one in spellings if one.encode() in path.read_bytes()] for path in files}
     assert {path: one for path, one in found.items() if one} == {}
 

@@ -17,8 +17,8 @@ from tests.polaris.gateway import SETUP, Polaris, open_polaris
 from tests.polaris.grants import load_setup
 
 REALM = "millrace-test"
-PLANTED = f"planted-'%&-{uuid.uuid4().hex}"
-"""Start of every client secret; nothing that a command leaves may hold it."""
+PLANTED = f"planted-'%&\"c\\d $e;--{uuid.uuid4().hex}"
+"""Start of every client secret: nothing that a command leaves may hold it, and each client quotes it in its own way."""
 
 
 @dataclass(frozen=True)
