@@ -29,15 +29,16 @@ _EXECUTION = {
     "execution.checkpointing.tolerable-failed-checkpoints": "3",
     "state.backend.type": "rocksdb",
     "execution.checkpointing.incremental": "true",
-    # A stream lives for months. A server that is down for some minutes is borne: the tries are about five minutes
-    # together. What comes back at once each time ends the stream after them.
+    # A stream lives for months. A server that is down for some minutes is borne: the tries are five minutes together.
+    # What comes back at once each time ends the stream after them. The pauses stay short, because a job that waits for
+    # a TaskManager fails again and again meanwhile, and sits out the pause when the TaskManager is there.
     "restart-strategy.type": "exponential-delay",
     "restart-strategy.exponential-delay.initial-backoff": "1 s",
     "restart-strategy.exponential-delay.backoff-multiplier": "1.5",
-    "restart-strategy.exponential-delay.max-backoff": "10 s",
+    "restart-strategy.exponential-delay.max-backoff": "3 s",
     "restart-strategy.exponential-delay.jitter-factor": "0.1",
     "restart-strategy.exponential-delay.reset-backoff-threshold": "2 min",
-    "restart-strategy.exponential-delay.attempts-before-reset-backoff": "30",
+    "restart-strategy.exponential-delay.attempts-before-reset-backoff": "100",
 }
 
 
