@@ -19,6 +19,8 @@ import duckdb
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from orchestration.catalog import find_table, open_catalog
+from orchestration.catalog.snapshots import current_id
 from orchestration.dbt_plugin.gold import connect_gold, mart_relation
 from orchestration.settings import Settings
 from tests.integration.browser import FLAGS, WITHOUT_BROWSER, require_browser
@@ -91,7 +93,14 @@ def behind(page: Page, plot: str) -> list[list[str]]:
     return [row.locator("td").all_text_contents() for row in rows]
 
 
-def test_the_command_accounts_for_each_row_of_the_sample(written: tuple[Path, dict[str, Any]]) -> None:
+def current_snapshot(home: Home, name: str) -> str:
+    """Return the id of a table's current snapshot, as the catalog says it."""
+    table = find_table(open_catalog(home.settings), name)
+    assert table is not None
+    return str(current_id(table))
+
+
+def test_the_command_accounts_for_each_row_of_the_sample(home: Home, written: tuple[Path, dict[str, Any]]) -> None:
     _, said = written
     wanted = expect_counts(ROWS, DIRTY)
     produced, landed = said["accounting"]["equations"]
@@ -103,8 +112,10 @@ def test_the_command_accounts_for_each_row_of_the_sample(written: tuple[Path, di
     ]
     assert [part["rows"] for part in landed["parts"]] == [wanted["silver"], wanted["duplicates"], wanted["rejected"]]
     assert sum(said["accounting"]["rejected_by"].values()) == wanted["rejected"]
-    rows = {table["name"]: table["rows"] for table in said["tables"]}
-    assert rows["silver.cleaned_trips"] == wanted["silver"]
+    tables = {table["name"]: table for table in said["tables"]}
+    assert tables["silver.cleaned_trips"]["rows"] == tables["gold.fct_trips"]["rows"] == wanted["silver"]
+    assert tables["silver.cleaned_trips"]["snapshot_id"] == current_snapshot(home, "silver.cleaned_trips")
+    assert [layer["waiting"] for layer in said["layers"]] == [0, 0, 0]
     assert [run["job"] for run in said["runs"]] == ["lakehouse_batch"]
 
 
