@@ -6,12 +6,16 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
 from orchestration.catalog import open_catalog
+from orchestration.catalog.compact import compact_table
+from orchestration.catalog.compaction import SizePolicy
+from orchestration.catalog.journal import Journal
 from orchestration.dbt_plugin.gold import BUILT_AT, connect_gold
 from orchestration.dbt_plugin.writing import write
 from orchestration.dbt_plugin.writing.request import WriteRequest
@@ -368,6 +372,19 @@ def test_a_race_that_is_always_lost_names_the_other_writers_snapshot(
         write_table(Race(conn, other, 9), table.request(OTHERS, **config), built_at=NOW)
     assert f"its newest snapshot is {others[-1]}" in caught.value.message
     assert table.query("select count(*) from {t} where name[1] = 'a'") == [(1000,)]
+
+
+def test_maintenance_folds_the_deletes_of_rebuilds_in(table: Table, tmp_path: Path) -> None:
+    for number in range(5):
+        table.write(OTHERS if number % 2 else THOUSAND)
+    found = open_catalog(table.settings).load_table(f"{table.namespace}.{table.name}")
+    assert len(found.inspect.delete_files()) == 4
+    compact_table(found, SizePolicy(), Journal(tmp_path / "journal"))
+    compacted = open_catalog(table.settings).load_table(f"{table.namespace}.{table.name}")
+    assert (len(compacted.inspect.data_files()), len(compacted.inspect.delete_files())) == (1, 0)
+    assert table.content() == rows_of(THOUSAND)
+    table.write(OTHERS)
+    assert table.content() == rows_of(OTHERS)
 
 
 def test_a_table_that_a_killed_first_build_left_empty_is_not_built_upon(table: Table) -> None:
