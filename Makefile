@@ -24,7 +24,7 @@ defs:
 	$(BIN)/dg check defs
 
 quick:
-	$(BIN)/pytest -q tests/unit tests/graph tests/contract
+	$(BIN)/pytest -q tests/unit tests/graph tests/contract tests/polaris
 
 test: ## check, and the integration tests on a real stack
 	./millrace test
