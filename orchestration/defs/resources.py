@@ -23,7 +23,7 @@ ENGINE_KEY = "sql_engine"
 
 
 class MillraceSettings(dg.ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument]
-    """Loads the settings of the process that runs the step: environment > stack.env > profile > defaults.
+    """Loads the settings of the process that runs the step: docs/configuration.md has the order.
 
     It holds names only, so nothing secret can reach the snapshot of the code location.
     """
