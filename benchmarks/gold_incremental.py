@@ -80,6 +80,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="millrace-bench-") as folder, own_catalog(Path(folder)) as settings:
         with connect_gold(settings, read_only=False) as conn:
             make_silver(conn, Path(folder), options.rows)
+        run_dbt(settings, ["seed"]).require_success()
         first = timed(settings)
         with connect_gold(settings, read_only=False) as conn:
             conn.execute(news(options.rows, options.share))
