@@ -66,7 +66,7 @@ def watched_command_lines() -> Iterator[set[str]]:
     over = threading.Event()
 
     def watch() -> None:
-        while not over.wait(0.3):
+        while not over.wait(1.0):
             for process in psutil.process_iter(["cmdline"]):
                 seen.add(" ".join(process.info["cmdline"] or []))
 
