@@ -178,6 +178,7 @@ def test_the_page_fits_a_phone_and_follows_the_reader_into_the_dark_and_onto_pap
     plots = {"x": 0, "y": 0, "width": 1060, "height": accounting["y"] - 4}
     page.screenshot(path=pictures / "report.png", full_page=True, clip=plots)
     page.locator("#accounting").screenshot(path=pictures / "report-accounting.png")
+    page.evaluate("scrollTo(0, 0)")
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.emulate_media(color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
