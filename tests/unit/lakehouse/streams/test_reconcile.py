@@ -158,7 +158,8 @@ def test_more_rows_than_memory_give_the_right_rows(tables: Tables, tmp_path: Pat
     arrivals, keys = 205_000, 200_000
     rows = duckdb.sql(f"""
         SELECT (o % {keys})::BIGINT AS "Zone", TIMESTAMP '2024-01-05 12:00:00' AS "start",
-            (o // {keys})::DOUBLE AS fare, false AS shared, repeat(md5(o::VARCHAR), 4) AS note, 0::INT AS _kafka_partition, o AS _kafka_offset,
+            (o // {keys})::DOUBLE AS fare, false AS shared, repeat(md5(o::VARCHAR), 4) AS note,
+            0::INT AS _kafka_partition, o AS _kafka_offset,
             TIMESTAMP '2024-01-06' + to_milliseconds(o) AS _kafka_timestamp, TIMESTAMP '2024-01-06' AS ingestion_ts
         FROM range({arrivals}) AS numbers(o)""")
     tables.arrive(rows.to_arrow_table())
