@@ -13,6 +13,7 @@ from orchestration.embedded.jars import Jar, JarCache, Progress, read_lock
 from orchestration.embedded.kafka import kafka_server
 from orchestration.embedded.server import Server
 from orchestration.errors import ConfigError, StackError
+from orchestration.platform_config.tiers import LOCAL
 from orchestration.settings import Settings
 from orchestration.settings.names import env_name
 from orchestration.settings.rules import is_loopback
@@ -61,6 +62,12 @@ def make_plan(settings: Settings, on_jars: Progress | None = None) -> Plan:
 
 def check_is_embedded(settings: Settings) -> None:
     """Refuse settings whose services are elsewhere."""
+    if settings.platform_env not in (None, LOCAL):
+        raise ConfigError(
+            f"the environment {settings.platform_env} of platform.yaml has services of its own; `up` starts only those "
+            f"of the environment {LOCAL}",
+            hint="unset MILLRACE_PLATFORM_ENV for the embedded stack",
+        )
     if settings.broker != "kafka" or settings.catalog != "rest":
         raise ConfigError(
             f"profile {settings.profile} (BROKER={settings.broker}, CATALOG={settings.catalog}) has services of its "

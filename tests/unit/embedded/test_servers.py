@@ -181,6 +181,12 @@ def test_up_refuses_settings_with_services_elsewhere(tmp_path: Path) -> None:
         check_is_embedded(Settings(state_dir=tmp_path, broker="redpanda"))
 
 
+def test_an_environment_of_platform_yaml_has_services_of_its_own(tmp_path: Path) -> None:
+    check_is_embedded(Settings(state_dir=tmp_path, platform_env="local"))
+    with pytest.raises(ConfigError, match="the environment prod of platform.yaml has services of its own"):
+        check_is_embedded(Settings(state_dir=tmp_path, platform_env="prod"))
+
+
 def test_what_servers_keep_while_they_run_is_closed_to_others(tmp_path: Path) -> None:
     make_folders(tmp_path)
     assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o700
