@@ -183,7 +183,7 @@ def test_up_refuses_settings_with_services_elsewhere(tmp_path: Path) -> None:
 
 def test_an_environment_of_platform_yaml_has_services_of_its_own(tmp_path: Path) -> None:
     check_is_embedded(Settings(state_dir=tmp_path, platform_env="local"))
-    with pytest.raises(ConfigError, match="the environment prod of platform.yaml has services of its own"):
+    with pytest.raises(ConfigError, match=r"the environment prod of platform\.yaml has services of its own"):
         check_is_embedded(Settings(state_dir=tmp_path, platform_env="prod"))
 
 
