@@ -192,14 +192,16 @@ _KINDS = (
         lambda said: file_locked(said.match[1], f"process {said.match[2]}" if said.match[2] else "another process"),
     ),
     _kind(
-        r"could not connect|could not resolve|could not establish|connection (?:refused|reset)|timeout was reached|timed out|SocketTimeoutException|"
+        r"could not connect|could not resolve|could not establish|connection (?:refused|reset)|timeout was reached|"
+        r"timed out|SocketTimeoutException|"
         r"\bHTTP (?:Error: )?(?:Request returned HTTP )?(?:500|502|503|504|429)\b|ServiceUnavailable|TooManyRequests|"
         r"\((?:InternalServerError|BadGateway|ServiceUnavailable|GatewayTimeout|TooManyRequests)_\d+\)|"
         r"ServiceFailureException|ServerError:|HttpHostConnectException|UnknownHostException|NoHttpResponseException",
         lambda said: unreachable(said.access, said.reason),
     ),
     _kind(
-        r"OAuth2 token request failed|could not get token|unauthorized_client|Unauthorized_401|UnauthorizedError|invalid_client|invalid_scope|invalid_grant|"
+        r"OAuth2 token request failed|could not get token|unauthorized_client|"
+        r"Unauthorized_401|UnauthorizedError|invalid_client|invalid_scope|invalid_grant|"
         r"NotAuthorizedException|AuthorizationExpired|Failed to verify the token|OAuthError|Missing or invalid realm|"
         r"no resource under \S*/oauth/tokens",
         _auth,
