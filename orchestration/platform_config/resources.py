@@ -12,7 +12,6 @@ from orchestration.platform_config.base import Strict
 from orchestration.platform_config.quantities import DUCKDB_SHARE, duckdb_share, parse_duckdb_size, parse_quantity
 from orchestration.redaction import is_sensitive_key
 
-
 _SCALAR = {"type": ["string", "number", "boolean"]}
 Variables = Annotated[dict[str, str], WithJsonSchema({"type": "object", "additionalProperties": _SCALAR})]
 Quantity = Annotated[str, WithJsonSchema({"type": ["string", "number"]})]
