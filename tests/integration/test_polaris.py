@@ -29,6 +29,7 @@ from orchestration.dbt_plugin.credentials import resolve_credentials
 from orchestration.dbt_plugin.plugin_config import PluginConfig
 from orchestration.dbt_plugin.polaris import Plugin
 from orchestration.dbt_plugin.refusals import refusal_in
+from orchestration.dbt_plugin.runner import run_dbt
 from orchestration.errors import MillraceError
 from orchestration.flink.client.gateway import GatewayClient
 from orchestration.flink.sessions.session import open_session
@@ -168,6 +169,18 @@ def test_maintenance_needs_only_its_own_principal(guarded: Guarded, polaris: Pol
     ended = guarded.home.millrace("maintain", "--json", **guarded.environ("millrace-maintenance"))
     assert ended.code == 0, ended.err
     assert [one for one in polaris.requests if one.status == 403] == []
+
+
+def test_dbt_needs_only_its_own_principal_and_names_the_grant_that_it_lacks(guarded: Guarded, polaris: Polaris) -> None:
+    settings = guarded.settings("millrace-dbt")
+    run_dbt(settings, ["build"]).require_success()
+    assert {one.principal for one in polaris.requests if one.principal} == {"millrace-dbt"}
+    # To list relations DuckDB asks for the tables of every namespace, and skips those that it may not see.
+    assert {one.path.rpartition("/")[2] for one in polaris.requests if one.status == 403} <= {"tables"}
+    polaris.forbid("LOAD_TABLE", "silver.cleaned_trips")
+    with pytest.raises(MillraceError) as caught:
+        run_dbt(settings, ["run", "--select", "int_trip_metrics"]).require_success()
+    assert (caught.value.code, caught.value.context["privilege"]) == ("PLT-GRANT", "TABLE_READ_PROPERTIES")
 
 
 NOT_ALLOWED = [
