@@ -12,7 +12,7 @@ from orchestration.cli.terminal import AsJson, dim, mark, print_json, show, stdo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestration.validation.health import Line
+    from orchestration.validation.line import Line
 
 _MARKS = {"healthy": "PASS", "degraded": "WARN", "unhealthy": "FAIL"}
 

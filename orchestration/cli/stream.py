@@ -134,14 +134,12 @@ def _dataset(name: str | None) -> Iterator[tuple[Settings, DatasetContract]]:
     from orchestration.cli.sql.interrupts import Interrupts
 
     with stdout_reserved():
-        from orchestration.contracts.resolve import active_contract
+        from orchestration.contracts.resolve import settings_of
         from orchestration.settings import load_settings
 
         settings = load_settings()
-        if name is not None:
-            dataset = name.removesuffix("_stream")
-            settings = settings if settings.dataset == dataset else settings.with_changes(dataset=dataset)
-        contract = active_contract(settings)
+        dataset = settings.dataset if name is None else name.removesuffix("_stream")
+        settings, contract = settings_of(settings, dataset)
     # After a signal an operation takes back what it began.
     with Interrupts():
         yield settings, contract

@@ -1,4 +1,4 @@
-"""The contract of the active dataset with the overrides of the settings applied."""
+"""Contracts with what the settings say about them: the active dataset's, and any other's."""
 
 from __future__ import annotations
 
@@ -39,3 +39,25 @@ def active_contract(settings: Settings) -> DatasetContract:
             hint="rejected rows would come back as new events; name two topics",
         )
     return resolved
+
+
+def settings_of(settings: Settings, dataset: str) -> tuple[Settings, DatasetContract]:
+    """Return settings and contract of one dataset.
+
+    TOPIC and the other settings that speak of a dataset belong to the active one (DATASET): another one gets its
+    contract's values, and may be empty.
+
+    Raises:
+        ConfigError, ContractError: settings or contract do not hold together.
+    """
+    if dataset != settings.dataset:
+        settings = settings.with_changes(
+            dataset=dataset,
+            topic=None,
+            dlq_topic=None,
+            key_field=None,
+            silver_window_start=None,
+            silver_window_end=None,
+            allow_empty=True,
+        )
+    return settings, active_contract(settings)

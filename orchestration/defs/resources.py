@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import ConfigDict, Field, field_validator
 
 from orchestration.contracts import DatasetContract
-from orchestration.contracts.resolve import active_contract
+from orchestration.contracts.resolve import settings_of
 from orchestration.redaction import redact
 from orchestration.settings import Settings, load_settings
 
@@ -46,24 +46,12 @@ class MillraceSettings(dg.ConfigurableResource):  # pyright: ignore[reportMissin
     def of(self, dataset: str) -> tuple[Settings, DatasetContract]:
         """Return settings and contract of one dataset.
 
-        TOPIC, DATA_PATH and the other settings that speak of a dataset belong to the active one (DATASET): another
-        dataset gets its contract's values, has no files to land unless a run names them, and may be empty.
+        Another dataset than the active one has no files to land unless a run names them: DATA_PATH is not its own.
 
         Raises:
             ConfigError, ContractError: settings or contract do not hold together.
         """
-        settings = self.load()
-        if dataset != settings.dataset:
-            settings = settings.with_changes(
-                dataset=dataset,
-                topic=None,
-                dlq_topic=None,
-                key_field=None,
-                silver_window_start=None,
-                silver_window_end=None,
-                allow_empty=True,
-            )
-        return settings, active_contract(settings)
+        return settings_of(self.load(), dataset)
 
     def is_active(self, dataset: str) -> bool:
         """Whether DATA_PATH holds files of this dataset."""

@@ -20,7 +20,7 @@ from orchestration.settings import Settings
 from orchestration.validation.results import Outcome, Result, check
 
 if TYPE_CHECKING:
-    from orchestration.validation.health import Line
+    from orchestration.validation.line import Line
 
 _RUN = "`millrace run` runs it"
 
@@ -136,7 +136,7 @@ def _files(folder: Path) -> Sequence[Path]:
 
 def _look_at_stream(settings: Settings, contract: DatasetContract) -> Outcome:
     from orchestration.lakehouse.streams.definition import stream_name
-    from orchestration.validation.health import look_at_queries
+    from orchestration.validation.running import look_at_queries
 
     name = stream_name(contract.name)
     lines = look_at_queries(settings, datetime.now(UTC))

@@ -20,7 +20,7 @@ from orchestration.lakehouse import replay as replaying
 from orchestration.lakehouse.refit import Refit
 from orchestration.lakehouse.replay import ReplayResult
 from orchestration.validation import health as reporting
-from orchestration.validation.health import Line
+from orchestration.validation.line import Line
 from tests.unit.letters import AT, letter_of_record, letter_of_row
 
 RUNNER = CliRunner()

@@ -14,17 +14,10 @@ from orchestration.lakehouse.freshness import LayerState
 from orchestration.lakehouse.heartbeat import Heartbeat
 from orchestration.settings import Settings
 from orchestration.validation import health
-from orchestration.validation.health import (
-    Line,
-    dead_letter_line,
-    layer_line,
-    query_line,
-    sensor_line,
-    service_line,
-    stream_line,
-    worst,
-)
+from orchestration.validation.health import dead_letter_line, layer_line, service_line, worst
+from orchestration.validation.line import Line
 from orchestration.validation.results import Result
+from orchestration.validation.running import query_line, sensor_line, stream_line
 from tests.unit.tiny import tiny_contract
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)

@@ -14,8 +14,8 @@ from orchestration.flink.monitoring.health import Level
 from orchestration.generator.ledger import LedgerEntry
 from orchestration.lakehouse.counts import Counts
 from orchestration.settings import Settings
-from orchestration.validation import broker, dbt, flink, health, iceberg
-from orchestration.validation.health import Line
+from orchestration.validation import broker, dbt, flink, iceberg
+from orchestration.validation.line import Line
 from tests.unit.tiny import tiny_contract
 
 
@@ -156,7 +156,7 @@ def test_a_stream_that_nobody_deployed_fails_and_is_told_how() -> None:
 
 def test_in_streaming_mode_the_stream_stands_for_the_jobs_of_both_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [Line("query", f"{name}_stream", Level.HEALTHY, "RUNNING") for name in ("other", "rides")]
-    monkeypatch.setattr(health, "look_at_queries", lambda *_: lines)
+    monkeypatch.setattr(running, "look_at_queries", lambda *_: lines)
     found = flink.check_jobs(Settings(mode="streaming"), tiny_contract(), lambda _: None)
     assert [(one.name, one.passed, one.message) for one in found] == [("stream", True, "rides_stream: RUNNING")]
 
