@@ -14,7 +14,7 @@ from orchestration.flink.monitoring.health import Level
 from orchestration.generator.ledger import LedgerEntry
 from orchestration.lakehouse.counts import Counts
 from orchestration.settings import Settings
-from orchestration.validation import broker, dbt, flink, iceberg
+from orchestration.validation import broker, dbt, flink, iceberg, running
 from orchestration.validation.line import Line
 from tests.unit.tiny import tiny_contract
 
