@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from time import monotonic
 from typing import Any, cast
 
@@ -242,11 +242,25 @@ class _Attempt:
         if request.strategy == "merge" and not request.is_full_refresh:
             return int(_one(cursor, merge_rows(request, names, self._incoming))[0])
         if replaced != "false":
+            replaced = self._with_dates(replaced)
             cursor.execute(f"DELETE FROM {request.relation} AS target WHERE {replaced}")
         return self._insert(names)
 
+    def _with_dates(self, replaced: str) -> str:
+        """Return the condition with the changed dates as literals, by which DuckDB skips files; not with a subquery."""
+        query = f"SELECT changed_date FROM {self._request.changed_dates}"
+        if query not in replaced:
+            return replaced
+        found = [row[0] for row in self._cursor.execute(f"{query} WHERE changed_date IS NOT NULL").fetchall()]
+        if not all(type(one) is date for one in found):
+            return replaced
+        return replaced.replace(query, ", ".join(f"DATE {quote_literal(one.isoformat())}" for one in found) or "NULL")
+
     def _is_there_already(self, columns: Sequence[Column], replaced: str) -> bool:
         """Whether the rows to be replaced are those that would replace them: then a snapshot is saved."""
+        if self._request.strategy == "replace_changed_dates" and not self._request.is_full_refresh:
+            # The dates in the list differ, that is how they came there: reading all their columns would tell no more.
+            return _one(self._cursor, f"SELECT count(*) FROM {self._request.changed_dates}")[0] == 0
         new = _one(self._cursor, content_of(self._incoming, columns))
         if self._request.strategy == "append" and not self._request.is_full_refresh:
             return new[0] == 0
