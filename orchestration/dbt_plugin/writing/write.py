@@ -137,7 +137,7 @@ class _Attempt:
             self.snapshot_before = newest_snapshot(cursor, request.relation)
         for hook in request.pre_hooks:
             cursor.execute(hook)
-        cursor.execute(f"CREATE OR REPLACE TEMP TABLE {self._incoming} AS {request.sql}")
+        cursor.execute(f"CREATE OR REPLACE TEMP TABLE {self._incoming} AS {self._with_dates(request.sql)}")
         columns = declared_columns(self._with_own_types(), _describe(cursor, self._incoming))
         self._check_keys()
         if stored is None:
@@ -246,15 +246,18 @@ class _Attempt:
             cursor.execute(f"DELETE FROM {request.relation} AS target WHERE {replaced}")
         return self._insert(names)
 
-    def _with_dates(self, replaced: str) -> str:
-        """Return the condition with the changed dates as literals, by which DuckDB skips files; not with a subquery."""
-        query = f"SELECT changed_date FROM {self._request.changed_dates}"
-        if query not in replaced:
-            return replaced
-        found = [row[0] for row in self._cursor.execute(f"{query} WHERE changed_date IS NOT NULL").fetchall()]
+    def _with_dates(self, sql: str) -> str:
+        """Return SQL with the changed dates as literals, by which DuckDB skips files; not with a subquery."""
+        table = self._request.changed_dates
+        if table is None:
+            return sql
+        query = re.compile(rf"select\s+changed_date\s+from\s+{re.escape(table)}\b", re.IGNORECASE)
+        if not query.search(sql):
+            return sql
+        found = [row[0] for row in self._cursor.execute(f"SELECT changed_date FROM {table}").fetchall()]
         if not all(type(one) is date for one in found):
-            return replaced
-        return replaced.replace(query, ", ".join(f"DATE {quote_literal(one.isoformat())}" for one in found) or "NULL")
+            return sql
+        return query.sub(", ".join(f"DATE {quote_literal(one.isoformat())}" for one in found) or "NULL", sql)
 
     def _is_there_already(self, columns: Sequence[Column], replaced: str) -> bool:
         """Whether the rows to be replaced are those that would replace them: then a snapshot is saved."""
