@@ -51,6 +51,12 @@ def attach_catalog(
     # After a name that it does not know, DuckDB would list the tables of every namespace for its "did you mean".
     conn.execute("SET catalog_error_max_schemas = 0")
     load_extensions(conn, may_download=config.allow_extension_download)
+    if config.access_delegation == "vended-credentials" and not read_only:
+        # For a table that is newer than the transaction, by the catalog's clock, DuckDB 1.5.5 reads an older metadata
+        # file, and it does so before it has that table's keys and endpoint: the build fails. Without that file it goes
+        # by the snapshots' timestamps. Not for readers: between the two snapshots of one commit they would see the
+        # first.
+        conn.execute("SET GLOBAL iceberg_use_metadata_log = false")
     wanted = attachment(config, credentials, read_only=read_only, version=duckdb.__version__)
     _require_secret(conn, config)
     found = _attached_options(conn, config.alias)

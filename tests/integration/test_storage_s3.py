@@ -15,6 +15,7 @@ import pytest
 
 from orchestration.catalog import open_catalog
 from orchestration.dbt_plugin.attach import connect
+from orchestration.dbt_plugin.runner import run_dbt
 from orchestration.embedded.purge import purge_instance
 from orchestration.errors import StatementError
 from orchestration.flink.client.gateway import GatewayClient
@@ -32,7 +33,7 @@ from tests.polaris.gateway import Polaris, open_polaris
 
 pytestmark = pytest.mark.stack
 
-BUCKET, ROWS = "lake", 2_000
+BUCKET, ROWS = "lake", 500
 WRONG = "Wr0ng+planted/secret"
 
 
@@ -198,7 +199,7 @@ def vendor(shore: Shore, first: dict[str, object]) -> Iterator[Vendor]:
         yield found
 
 
-def test_files_become_silver_without_a_key_where_the_catalog_hands_them_out(shore: Shore, vendor: Vendor) -> None:
+def test_files_become_marts_without_a_key_where_the_catalog_hands_them_out(shore: Shore, vendor: Vendor) -> None:
     settings = vendor.settings(shore)
     assert settings.access_key_id is None
     assert settings.secret_access_key is None
@@ -210,7 +211,27 @@ def test_files_become_silver_without_a_key_where_the_catalog_hands_them_out(shor
     assert after.produced == before.produced + ROWS
     assert after.silver > before.silver
     assert after.bronze == after.silver + after.duplicates + after.rejected
+    run_dbt(settings, ["build"]).require_success()
+    assert lake.query("SELECT count(*) FROM lakehouse.gold.fct_trips") == [(after.silver,)]
     assert vendor.polaris.seen("/tables/raw_trips", "GET")
+
+
+def test_a_build_reads_a_table_that_was_written_after_it_began(shore: Shore, vendor: Vendor) -> None:
+    settings = vendor.settings(shore)
+    catalog = open_catalog(settings)
+    rows = pa.table({"n": pa.array([1], pa.int32())})
+    table = catalog.create_table("gold.later", rows.schema)
+    table.append(rows)
+    with connect(settings, read_only=False) as connection:
+        connection.execute("BEGIN TRANSACTION")
+        began = connection.execute("SELECT epoch_ms(now())").fetchone()
+        table.append(rows)
+        assert began is not None
+        assert table.metadata.last_updated_ms > began[0]
+        # Without the keys of a metadata file that is older than the newest DuckDB went to Amazon.
+        assert connection.execute("SELECT count(*) FROM lakehouse.gold.later").fetchall() == [(1,)]
+        connection.execute("COMMIT")
+        assert connection.execute("SELECT count(*) FROM lakehouse.gold.later").fetchall() == [(2,)]
 
 
 def test_each_engine_uses_the_keys_that_are_handed_out(shore: Shore, vendor: Vendor) -> None:

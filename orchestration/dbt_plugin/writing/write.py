@@ -32,7 +32,12 @@ ATTEMPTS = 4
 
 # Iceberg's REST catalog answers 409 to a commit whose base snapshot is no longer the newest; DuckDB 1.5.5 passes it on.
 # Two first builds: one finds the table there that the other has just made, or gone.
-_CONFLICT = re.compile(r"Conflict_409|CommitFailedException|NoSuchTableException|already exists", re.IGNORECASE)
+# The last two: what another writer made or replaced after our transaction began, with iceberg_use_metadata_log off.
+_CONFLICT = re.compile(
+    r"Conflict_409|CommitFailedException|NoSuchTableException|already exists|already outdated|"
+    r"does not have a reachable state in this transaction",
+    re.IGNORECASE,
+)
 
 Cursor = Any
 """A DuckDB cursor, or dbt-duckdb's wrapper of one."""
