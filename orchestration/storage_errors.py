@@ -10,7 +10,7 @@ import re
 
 from orchestration.errors import MillraceError, NotFoundError, StorageError, UnreachableError
 from orchestration.redaction import redact
-from orchestration.settings import Settings
+from orchestration.settings import Settings, load_settings
 
 _IS_OF_STORE = re.compile(
     r"AWS Error|amazonaws|awssdk|S3Exception|SdkClientException|s3api\.html|HTTP (?:GET|HEAD|PUT|POST) (?:error|to )",
@@ -72,6 +72,15 @@ def storage_error(text: str, settings: Settings) -> MillraceError:
             hint = "its name is <bucket>.<host> because of S3_PATH_STYLE=false; set it to true, or check S3_ENDPOINT"
         return UnreachableError(f"{where} does not answer: {reason}", hint=hint, context=context)
     return StorageError(f"{where} failed: {reason}", hint="`millrace config show` prints its settings", context=context)
+
+
+def storage_error_of(error: OSError) -> MillraceError | None:
+    """Return the error for what Arrow, so PyIceberg, said of the store of this process's settings; None: it is another.
+
+    For the ends of a command or a step, where no settings are at hand.
+    """
+    text = str(error)
+    return storage_error(text, load_settings()) if is_of_store(text) else None
 
 
 def no_bucket(settings: Settings) -> NotFoundError:

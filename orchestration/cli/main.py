@@ -161,21 +161,16 @@ def as_millrace_error(error: BaseException) -> MillraceError:
         return MillraceError(
             f"the package {error.name} is not installed", hint="run ./millrace, which installs the lock"
         )
-    if isinstance(error, OSError) and (of_store := _of_store(str(error))) is not None:
-        return of_store
+    if isinstance(error, OSError):
+        from orchestration.storage_errors import storage_error_of
+
+        if (of_store := storage_error_of(error)) is not None:
+            return of_store
     text = " ".join(str(error).split())[:500]
     return MillraceError(
         f"unexpected {type(error).__name__}{f': {text}' if text else ''}",
         hint="this is a fault of millrace; the same command with --debug shows where it is",
     )
-
-
-def _of_store(text: str) -> MillraceError | None:
-    """Return the error for what Arrow said of an object store; None: it speaks of something else."""
-    from orchestration.settings import load_settings
-    from orchestration.storage_errors import is_of_store, storage_error
-
-    return storage_error(text, load_settings()) if is_of_store(text) else None
 
 
 def _file_of(error: OSError) -> str:

@@ -1,4 +1,4 @@
-"""What the catalog refused while a statement ran, told from faults of the statement itself."""
+"""What the catalog or the object store refused while a statement ran, told from faults of the statement itself."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from orchestration.dbt_plugin.credentials import credentials_of
 from orchestration.dbt_plugin.plugin_config import PluginConfig
 from orchestration.errors import ConfigError, MillraceError
 from orchestration.settings import Settings
+from orchestration.storage import is_s3
+from orchestration.storage_errors import is_of_store, storage_error
 
 
 def refusal_in(text: str | None, settings: Settings, doing: str) -> MillraceError | None:
-    """Return the error if DuckDB's text is about the catalog, or None.
+    """Return the error if DuckDB's text is about the catalog or the object store, or None.
 
     Args:
         text: of an attached connection.
@@ -24,4 +26,7 @@ def refusal_in(text: str | None, settings: Settings, doing: str) -> MillraceErro
     except ConfigError:
         # Without a catalog nothing can be its fault.
         return None
-    return explain(text, access, is_attached=True, doing=doing)
+    refused = explain(text, access, is_attached=True, doing=doing)
+    if refused is None and is_s3(settings) and is_of_store(text) and access.uri not in text:
+        return storage_error(text, settings)
+    return refused

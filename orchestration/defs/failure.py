@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from orchestration.errors import MillraceError
+from orchestration.storage_errors import storage_error_of
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 """For retryable errors. Long enough for a killed server of the embedded stack to come back."""
@@ -15,7 +16,9 @@ RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 
 @contextmanager
 def failures(retry_number: int) -> Iterator[None]:
-    """Turn an error of ours that leaves the block into what Dagster shows or retries; all else passes untouched.
+    """Turn an error of ours, or of the object store, that leaves the block into what Dagster shows or retries.
+
+    All else passes untouched.
 
     Args:
         retry_number: retries of this step so far, `context.retry_number`.
@@ -29,6 +32,11 @@ def failures(retry_number: int) -> Iterator[None]:
     except MillraceError as error:
         # Without the cause: its stack tells a user nothing that the message does not.
         raise as_dagster(error, retry_number) from (error if _wants_retry(error, retry_number) else None)
+    except OSError as error:
+        found = storage_error_of(error)
+        if found is None:
+            raise
+        raise as_dagster(found, retry_number) from (error if _wants_retry(found, retry_number) else None)
 
 
 def as_dagster(error: MillraceError, retry_number: int) -> dg.Failure | dg.RetryRequested:

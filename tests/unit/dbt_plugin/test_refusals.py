@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import SecretStr
 
 from orchestration.dbt_plugin.refusals import refusal_in
 from orchestration.dbt_plugin.runner import DbtNode, DbtRun
-from orchestration.errors import CatalogError, CheckFailedError
+from orchestration.errors import CatalogError, CheckFailedError, UnreachableError
 from orchestration.settings import Settings
 
 SETTINGS = Settings()
@@ -18,6 +19,22 @@ def test_withdrawn_credentials_are_named_with_what_ran() -> None:
     assert error is not None
     assert error.code == "PLT-TOKEN-EXPIRED"
     assert "model.millrace.fct_trips" in error.message
+
+
+def test_a_store_that_went_away_in_mid_build_is_unreachable_and_worth_a_retry() -> None:
+    lake = Settings(
+        storage="s3",
+        warehouse="s3://lake/",
+        s3_endpoint="http://store:9000",
+        aws_access_key_id="key",
+        aws_secret_access_key=SecretStr("secret"),
+    )
+    said = "IO Error: Could not connect to server error for HTTP GET to 'http://store:9000/lake/wh/x.avro'"
+    error = refusal_in(said, lake, "model.millrace.fct_trips")
+    assert isinstance(error, UnreachableError)
+    assert error.is_retryable
+    assert "the object store at http://store:9000 does not answer" in error.message
+    assert refusal_in(said, SETTINGS, "model.millrace.fct_trips") is None
 
 
 @pytest.mark.parametrize("text", [None, "", "Binder Error: column x"])

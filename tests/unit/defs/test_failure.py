@@ -50,6 +50,16 @@ def test_no_secret_reaches_a_failure() -> None:
     assert "hunter2" not in str(failure.metadata)
 
 
+def test_a_store_that_went_away_is_tried_again_and_refused_keys_are_not() -> None:
+    gone = "When reading 'x' in bucket 'lake': AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 7"
+    with pytest.raises(dg.RetryRequested), failures(0):
+        raise OSError(gone)
+    with pytest.raises(dg.Failure, match="does not answer"), failures(RETRIES.max_retries):
+        raise OSError(gone)
+    with pytest.raises(dg.Failure, match="does not accept the keys"), failures(0):
+        raise OSError("AWS Error INVALID_ACCESS_KEY_ID during HeadObject operation: Forbidden")
+
+
 @pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt(), OSError(28, "No space left")])
 def test_what_is_not_ours_passes_untouched(error: BaseException) -> None:
     with pytest.raises(type(error)) as caught, failures(0):
