@@ -87,9 +87,12 @@ def raise_failed(run: DbtRun) -> None:
 
     Raises:
         CheckFailedError: names what failed, in one line.
+        MillraceError: the catalog or the store refused a node, or is away; the latter is tried again.
     """
     if run.is_success:
         return
+    if run.refusal is not None:
+        raise run.refusal
     names = [f"{_name(node.unique_id)}: {telling_line(node)}" for node in run.failed]
     more = f"; and {len(names) - _SHOWN_FAILURES} more" if len(names) > _SHOWN_FAILURES else ""
     raise CheckFailedError(

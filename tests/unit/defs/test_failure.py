@@ -5,6 +5,8 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from orchestration.dbt_plugin.runner import DbtRun
+from orchestration.defs.dbt_results import raise_failed
 from orchestration.defs.failure import RETRIES, as_dagster, failures
 from orchestration.errors import BusyError, JobFailedError, MillraceError, UnreachableError
 
@@ -58,6 +60,12 @@ def test_a_store_that_went_away_is_tried_again_and_refused_keys_are_not() -> Non
         raise OSError(gone)
     with pytest.raises(dg.Failure, match="does not accept the keys"), failures(0):
         raise OSError("AWS Error INVALID_ACCESS_KEY_ID during HeadObject operation: Forbidden")
+
+
+def test_a_build_that_met_no_store_is_tried_again() -> None:
+    run = DbtRun("build", False, 1.0, (), UnreachableError("the object store does not answer"))
+    with pytest.raises(dg.RetryRequested), failures(0):
+        raise_failed(run)
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt(), OSError(28, "No space left")])
