@@ -158,7 +158,7 @@ def outside(monkeypatch: pytest.MonkeyPatch, settings: Settings, contract: Datas
 
     fakes: Mapping[str, Any] = {
         "orchestration.defs.resources.load_settings": lambda *_: settings,
-        "orchestration.defs.resources.active_contract": lambda _: contract,
+        "orchestration.contracts.resolve.active_contract": lambda _: contract,
         "orchestration.generator.land.land": land,
         "orchestration.lakehouse.bronze.load_bronze_table": lambda *_: fake.answer("bronze", fake.bronze),
         "orchestration.lakehouse.silver.refresh_silver_table": refresh,

@@ -76,7 +76,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch, settings: Settings, contract: Datas
     stopped = StopResult("0a1b2c3d", NAME, JOB, "SUSPENDED", True, "file:/s/1")
     fakes: dict[str, Any] = {
         "orchestration.defs.resources.load_settings": lambda *_: settings,
-        "orchestration.defs.resources.active_contract": lambda _: contract,
+        "orchestration.contracts.resolve.active_contract": lambda _: contract,
         f"{watch}.look_at_stream": fake.look,
         f"{watch}.read_tables": lambda *_: tables,
         f"{operate}.upgrade_stream": lambda *_: fake.do("upgrade", STARTED),

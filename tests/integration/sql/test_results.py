@@ -114,7 +114,7 @@ def records(stream: RowStream, encoding: Encoding) -> list[str]:
 def test_one_row_with_its_columns_and_its_end(streaming: Watched) -> None:
     stream = streaming.query("SELECT 1 AS a, 'x' AS b")
     assert stream.columns == (Column("a", "INT", False), Column("b", "CHAR(1)", False))
-    assert records(stream, "array") == ['[1,"x"]']
+    assert records(stream, "array") == ['[1, "x"]']
     assert stream.end is not None
     assert (stream.end.reason, stream.end.rows) == ("eos", 1)
     assert streaming.states() == ["FINISHED"]
@@ -161,8 +161,8 @@ def test_a_multiset_and_numbers_that_json_does_not_have(batch: Watched) -> None:
     assert multiset.to_list() == [Change("INSERT", ({"a": 2, "b": 1},))]
     sql = "SELECT SQRT(x), 1 / (x + 1), MAP['m', -1 / (x + 1)] FROM (VALUES (-1.0E0), (4.0E0)) AS t (x)"
     assert records(batch.query(sql), "array") == [
-        '["NaN","Infinity",{"m":"-Infinity"}]',
-        '[2.0,0.2,{"m":-0.2}]',
+        '["NaN", "Infinity", {"m": "-Infinity"}]',
+        '[2.0, 0.2, {"m": -0.2}]',
     ]
 
 
@@ -177,21 +177,21 @@ def test_a_type_that_the_gateway_cannot_send_is_explained(batch: Watched) -> Non
 
 def test_counting_in_streaming_shows_each_change(streaming: Watched) -> None:
     assert records(streaming.query(NAMES), "changelog") == [
-        '{"op":"+I","name":"a","n":1}',
-        '{"op":"+I","name":"b","n":1}',
-        '{"op":"-U","name":"a","n":1}',
-        '{"op":"+U","name":"a","n":2}',
+        '{"op": "+I", "name": "a", "n": 1}',
+        '{"op": "+I", "name": "b", "n": 1}',
+        '{"op": "-U", "name": "a", "n": 1}',
+        '{"op": "+U", "name": "a", "n": 2}',
     ]
 
 
 def test_counting_in_streaming_folds_to_the_last_state(streaming: Watched) -> None:
-    assert records(streaming.query(NAMES), "fold") == ['["a",2]', '["b",1]']
+    assert records(streaming.query(NAMES), "fold") == ['["a", 2]', '["b", 1]']
 
 
 def test_counting_in_batch_only_adds(batch: Watched) -> None:
     assert sorted(records(batch.query(NAMES), "changelog")) == [
-        '{"op":"+I","name":"a","n":2}',
-        '{"op":"+I","name":"b","n":1}',
+        '{"op": "+I", "name": "a", "n": 2}',
+        '{"op": "+I", "name": "b", "n": 1}',
     ]
 
 

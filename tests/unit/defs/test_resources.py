@@ -30,7 +30,7 @@ def test_settings_of_the_active_dataset_do_not_reach_another_one(
 ) -> None:
     active = Settings(state_dir=tmp_path, dataset="taxi", topic="own.topic", key_field="VendorID")
     monkeypatch.setattr("orchestration.defs.resources.load_settings", lambda *_: active)
-    monkeypatch.setattr("orchestration.defs.resources.active_contract", lambda _: tiny_contract())
+    monkeypatch.setattr("orchestration.contracts.resolve.active_contract", lambda _: tiny_contract())
     resource = MillraceSettings()
     same, _ = resource.of("taxi")
     other, _ = resource.of("rides")
