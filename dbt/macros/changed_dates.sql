@@ -7,14 +7,34 @@
   transaction.
 
   In the model:
-    config(incremental_strategy='replace_changed_dates', unique_key='<date column>',
+    config(incremental_strategy='replace_changed_dates', unique_key='<date column>', changes_of=['<source>', '<table>'],
            pre_hook="{{ find_changed_dates(ref('<source>'), '<date column>', '<key>', '<version>') }}")
-  and, if is_incremental(), `where <date column> in (select changed_date from {{ changed_dates() }})`.
+  and `where {{ in_changed_dates('<date column>') }}`.
+
+  `changes_of` is the Iceberg table with the date column, from which alone changes come. With it only those dates are
+  compared whose files in it are others than at the last build (orchestration/dbt_plugin/writing/touched.py).
+
+  Incremental strategy `replace_touched_dates`: the same without the comparison of rows, for small tables of sums: the
+  dates with other files are computed again, or all of them. It needs `changes_of`, and the target iceberg.
 -#}
 
 {#- Name of the temporary table that holds the changed dates of this model during its build. -#}
 {% macro changed_dates() -%}
     {{ this.identifier }}__changed_dates
+{%- endmacro %}
+
+{#- Name of the temporary table that holds the dates whose files changed; the writer fills it. -#}
+{% macro touched_dates() -%}
+    {{ this.identifier }}__{{ 'changed' if config.get('incremental_strategy') == 'replace_touched_dates' else 'touched' }}_dates
+{%- endmacro %}
+
+{#- Condition that holds for rows of the dates that this build replaces. -#}
+{% macro in_changed_dates(date_column) -%}
+    {%- if is_incremental() -%}
+        {{ date_column }} in (select changed_date from {{ changed_dates() }})
+    {%- else -%}
+        true
+    {%- endif -%}
 {%- endmacro %}
 
 {#- Pre-hook: fill that table. The first build and a full refresh take every date and need none. -#}
@@ -47,6 +67,9 @@ select 1
         count(*) as row_count,
         sum(hash({{ key_column }}, cast({{ version_column }} as timestamp))) as fingerprint
     from {{ relation }}
+    {%- if is_in_catalog(model) and config.get('changes_of') %}
+    where {{ date_column }} in (select changed_date from {{ touched_dates() }})
+    {%- endif %}
     group by {{ date_column }}
 {%- endmacro %}
 

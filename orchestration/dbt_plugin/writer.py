@@ -55,13 +55,16 @@ class Plugin(BasePlugin):
         """
         config = dict(target_config.config)
         answer: dict[str, Any] = config.pop("answer")
-        connection = get_adapter_by_type("duckdb").connections.get_thread_connection()
+        adapter = get_adapter_by_type("duckdb")
+        connection = adapter.connections.get_thread_connection()
         if "question" in config:
             cursor, relation = connection.handle.cursor(), str(target_config.relation)
             is_there = stored_columns(cursor, relation) is not None
             answer["has_content"] = is_there and newest_snapshot(cursor, relation) is not None
             return
         try:
+            if config.get("changes_of"):
+                config["code_above"] = [*config["code_above"], *_project_macros(adapter)]
             request = WriteRequest.from_config(config)
             outcome = write_table(
                 connection.handle.cursor(), request, built_at=self._built_at, notify=DuckDBConnectionManager.warn_once
@@ -76,3 +79,10 @@ class Plugin(BasePlugin):
             # As text: dbt's events carry numbers as floats, and ids have 63 bits.
             facts[name] = str(facts[name]) if facts[name] is not None else None
         answer["response"] = WriteResponse(_message=done, rows_affected=outcome.rows_written, **facts)
+
+
+def _project_macros(adapter: Any) -> list[str]:
+    """Return the code of the project's macros, in a fixed order."""
+    resolver = adapter.get_macro_resolver()
+    macros = resolver.macros.values() if resolver else ()
+    return sorted(one.macro_sql for one in macros if one.package_name not in ("dbt", "dbt_duckdb"))

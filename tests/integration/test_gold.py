@@ -16,6 +16,7 @@ import duckdb
 import pytest
 
 from orchestration.catalog import open_catalog
+from orchestration.catalog.rollback import set_head
 from orchestration.dbt_plugin.gold import connect_gold
 from orchestration.dbt_plugin.runner import DbtRun, run_dbt
 from orchestration.errors import ConfigError
@@ -134,6 +135,13 @@ def test_late_rows_reach_every_mart_by_an_incremental_build(home: Home) -> None:
     run = build(home)
     run.require_success()
     assert added > 30
+    assert wrong_marts(home) == []
+
+
+def test_a_silver_that_was_rolled_back_takes_gold_back_with_it(home: Home) -> None:
+    silver = open_catalog(home.settings).load_table(SILVER.removeprefix("lakehouse."))
+    set_head(silver, silver.snapshots()[0].snapshot_id)
+    build(home).require_success()
     assert wrong_marts(home) == []
 
 

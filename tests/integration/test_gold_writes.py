@@ -16,9 +16,11 @@ from orchestration.catalog import open_catalog
 from orchestration.catalog.compact import compact_table
 from orchestration.catalog.compaction import SizePolicy
 from orchestration.catalog.journal import Journal
+from orchestration.catalog.rollback import set_head
 from orchestration.dbt_plugin.gold import BUILT_AT, connect_gold
 from orchestration.dbt_plugin.writing import write
 from orchestration.dbt_plugin.writing.request import WriteRequest
+from orchestration.dbt_plugin.writing.touched import BUILT_FROM
 from orchestration.dbt_plugin.writing.write import Outcome, write_table
 from orchestration.errors import CatalogError, CheckFailedError, ConfigError, ConflictError
 from orchestration.lakehouse.maintenance.tables import list_names
@@ -251,6 +253,73 @@ def test_insert_overwrite_replaces_the_partitions_of_the_new_rows(table: Table) 
     assert table.query("select id from {t} order by id") == [(0,), (1,), (9,)]
     spec = open_catalog(table.settings).load_table(f"{table.namespace}.{table.name}").spec()
     assert [str(field.transform) for field in spec.fields] == ["month"]
+
+
+DAYS = "select i as id, date '2024-01-01' + (i % 3)::int as day, 'a' || i as name from range(30) r(i)"
+
+
+class Dated:
+    """A table of sums by day over a source that is partitioned by it, and how it is built."""
+
+    def __init__(self, table: Table) -> None:
+        self.table, self.source = table, f"{table.relation}_source"
+        self.change(f"create table {self.source} (id bigint, day date, name varchar) partitioned by (day)")
+        self.change(f"insert into {self.source} {DAYS}")
+
+    def change(self, sql: str) -> None:
+        """Run a statement; {s} is the source, {t} the table."""
+        self.table.query(sql.replace("{s}", self.source))
+
+    def sums(self, condition: str = "true", total: str = "sum(id)") -> str:
+        return f"select day, count(*) as n, {total}::bigint as total from {self.source} where {condition} group by day"
+
+    def build(self, total: str = "sum(id)", *, is_first: bool = False) -> Outcome:
+        dates = f"{self.table.name}__dates"
+        condition = "true" if is_first else f"day in (select changed_date from {dates})"
+        return self.table.write(
+            self.sums(condition, total), strategy="replace_touched_dates", unique_key="day", changes_of=self.source,
+            changed_dates=dates, touched_dates=dates,
+        )  # fmt: skip
+
+    def head(self, relation: str, back: int) -> None:
+        """Roll a table back by so many snapshots."""
+        found = open_catalog(self.table.settings).load_table(relation.removeprefix("lakehouse."))
+        set_head(found, found.snapshots()[-1 - back].snapshot_id)
+
+
+@pytest.mark.parametrize(
+    ("happens", "written"),
+    [
+        pytest.param(lambda d: None, 0, id="nothing"),
+        pytest.param(lambda d: d.change("insert into {s} values (50, '2024-01-02', 'late')"), 1, id="late-row"),
+        pytest.param(lambda d: d.change("insert into {s} values (50, '2024-02-02', 'new')"), 1, id="new-date"),
+        pytest.param(lambda d: d.change("delete from {s} where day = '2024-01-02'"), 2, id="vanished-date"),
+        pytest.param(lambda d: d.change("update {s} set id = 7 where id = 4"), 3, id="replaced-row"),
+        pytest.param(lambda d: d.head(d.source, 1), 1, id="source-rolled-back"),
+        pytest.param(lambda d: d.head(d.table.relation, 2), 3, id="table-rolled-back"),
+        pytest.param(lambda d: d.change("delete from {t} where day = '2024-01-01'"), 3, id="edited-by-somebody"),
+        pytest.param(lambda d: d.change(f"call set_iceberg_table_properties({d.table.relation}, "
+                                        f"{{'{BUILT_FROM}': 'torn'}})"), 0, id="unreadable-origin"),
+    ],
+)  # fmt: skip
+def test_touched_dates_are_computed_again_and_no_others(
+    table: Table, happens: Callable[[Dated], object], written: int
+) -> None:
+    dated = Dated(table)
+    dated.build(is_first=True)
+    dated.change("insert into {s} values (40, '2024-01-03', 'second')")
+    assert dated.build().rows_written == 1
+    happens(dated)
+    assert dated.build().rows_written == written
+    assert set(table.query("from {t}")) == set(table.query(dated.sums()))
+    assert dated.build().rows_written == 0
+
+
+def test_a_changed_formula_computes_every_date_again(table: Table) -> None:
+    dated = Dated(table)
+    dated.build(is_first=True)
+    assert dated.build("sum(id) + 1").rows_written == 3
+    assert set(table.query("from {t}")) == set(table.query(dated.sums(total="sum(id) + 1")))
 
 
 def test_append_adds_and_writes_nothing_for_no_rows(table: Table) -> None:

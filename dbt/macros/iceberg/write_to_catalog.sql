@@ -1,5 +1,6 @@
-{#- Write the model's rows into its Iceberg table by a strategy: replace, append, delete+insert, insert_overwrite, merge or
-    replace_changed_dates. Hooks that are rendered here run inside the transaction of the write, again if it is repeated. -#}
+{#- Write the model's rows into its Iceberg table by a strategy: replace, append, delete+insert, insert_overwrite, merge,
+    replace_changed_dates or replace_touched_dates. Hooks that are rendered here run inside the transaction of the write,
+    again if it is repeated. -#}
 {% macro write_to_catalog(strategy, sql=none) %}
     {%- set strategy = (strategy | replace('_insert', '+insert')) if strategy == 'delete_insert' else strategy -%}
     {%- if model['language'] == 'python' -%}
@@ -8,10 +9,11 @@
             ~ "them again. Write it in SQL, or give it database: local"
         ) }}
     {%- endif -%}
-    {%- if strategy not in ('replace', 'append', 'delete+insert', 'insert_overwrite', 'merge', 'replace_changed_dates') -%}
+    {%- set by_date = ('replace_changed_dates', 'replace_touched_dates') -%}
+    {%- if strategy not in ('replace', 'append', 'delete+insert', 'insert_overwrite', 'merge') + by_date -%}
         {{ exceptions.raise_compiler_error(
             "model " ~ model.name ~ ": incremental_strategy " ~ strategy ~ " is refused on the target iceberg; take append, "
-            ~ "delete+insert, insert_overwrite, merge or replace_changed_dates"
+            ~ "delete+insert, insert_overwrite, merge, " ~ (by_date | join(' or '))
         ) }}
     {%- endif -%}
     {%- if config.get('on_schema_change') == 'sync_all_columns' -%}
@@ -33,7 +35,10 @@
         'strategy': strategy,
         'unique_key': config.get('unique_key', none),
         'predicates': config.get('incremental_predicates', none) or config.get('predicates', none),
-        'changed_dates': changed_dates() if strategy == 'replace_changed_dates' else none,
+        'changed_dates': changed_dates() if strategy in by_date else none,
+        'touched_dates': touched_dates() if strategy in by_date else none,
+        'changes_of': source(*config.get('changes_of')) | string if config.get('changes_of') else none,
+        'code_above': code_above(model) if config.get('changes_of') else (),
         'partition_by': config.get('partition_by', none) or config.get('partitioned_by', none),
         'format_version': config.get('format_version', none),
         'contract': contract_columns(),
@@ -47,6 +52,16 @@
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [this.incorporate(type='table')]}) }}
 {% endmacro %}
+
+{#- The code of the views that a node reads, directly or through others. -#}
+{% macro code_above(node) -%}
+    {%- set found = [] -%}
+    {%- for one in node.depends_on.nodes if one in graph.nodes and graph.nodes[one].config.materialized == 'view' -%}
+        {%- do found.append(graph.nodes[one].raw_code) -%}
+        {%- do found.extend(code_above(graph.nodes[one])) -%}
+    {%- endfor -%}
+    {{ return(found) }}
+{%- endmacro %}
 
 {#- Columns of the contract; none without one. -#}
 {% macro contract_columns() -%}

@@ -1,4 +1,12 @@
-{{ config(materialized='table') }}
+{{
+    config(
+        materialized='incremental' if target.name == 'iceberg' else 'table',
+        incremental_strategy='replace_touched_dates',
+        unique_key='pickup_date',
+        changes_of=['silver', 'cleaned_trips'],
+        on_schema_change='append_new_columns'
+    )
+}}
 -- Grain: one row a pickup date. A table, unlike int_trip_metrics: as a view its aggregation would run once for each of its
 -- readers and tests.
 select
@@ -18,4 +26,5 @@ select
     count(*) filter (where payment_type_id = 1) as credit_card_trips,
     count(*) filter (where payment_type_id = 2) as cash_trips
 from {{ ref('int_trip_metrics') }}
+where {{ in_changed_dates('pickup_date') }}
 group by pickup_date, pickup_day_of_week, is_weekend

@@ -11,9 +11,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from orchestration.errors import ConfigError
 from orchestration.sql import quote_duckdb
 
-Strategy = Literal["replace", "append", "delete+insert", "insert_overwrite", "merge", "replace_changed_dates"]
+Strategy = Literal[
+    "replace", "append", "delete+insert", "insert_overwrite", "merge", "replace_changed_dates", "replace_touched_dates"
+]
 
-_KEYED = frozenset({"delete+insert", "merge", "replace_changed_dates"})
+BY_DATE = frozenset({"replace_changed_dates", "replace_touched_dates"})
+_KEYED = frozenset({"delete+insert", "merge"}) | BY_DATE
 _PARTITION = re.compile(
     r"(?P<column>[A-Za-z_]\w*)|(?P<unit>year|month|day|hour)\((?P<of>[A-Za-z_]\w*)\)|"
     r"(?:bucket|truncate)\(\s*\d+\s*,\s*[A-Za-z_]\w*\s*\)",
@@ -47,9 +50,13 @@ class WriteRequest(BaseModel):
         database, namespace, name: of the table.
         sql: the model's query, compiled.
         sql_header: statements before it.
-        unique_key: columns; of `replace_changed_dates` the date column.
+        unique_key: columns; of the strategies by date the date column.
         predicates: further conditions on the rows that a keyed strategy may replace; the table is `target`.
-        changed_dates: temporary table with the column `changed_date`, for `replace_changed_dates`.
+        changed_dates: temporary table with the column `changed_date`, for the strategies by date: the dates to replace.
+        touched_dates: temporary table with the same column, filled before the pre-hooks: dates of `changes_of` whose
+            files are others than in the last build, or all dates. Of `replace_touched_dates` it is `changed_dates`.
+        changes_of: quoted name of the table, with the date column, from which alone the rows' changes come.
+        code_above: code of the local views that the query reads, and of the macros in them.
         partition_by: columns or year(c), month(c), day(c), hour(c), bucket(n, c), truncate(n, c).
         contract: the columns that the model promises; empty without a contract.
         is_full_refresh: replace everything, and recreate the table if its columns or partitions changed.
@@ -67,6 +74,9 @@ class WriteRequest(BaseModel):
     unique_key: Names = ()
     predicates: Names = ()
     changed_dates: str | None = None
+    touched_dates: str | None = None
+    changes_of: str | None = None
+    code_above: Names = ()
     partition_by: Names = ()
     format_version: Annotated[int, Field(ge=1, le=3)] | None = None
     contract: tuple[Column, ...] = ()
@@ -99,8 +109,10 @@ class WriteRequest(BaseModel):
             raise ValueError(f"incremental_strategy {self.strategy} needs unique_key")
         if self.strategy == "insert_overwrite" and not self.partition_by:
             raise ValueError("incremental_strategy insert_overwrite needs partition_by")
-        if self.strategy == "replace_changed_dates" and (len(self.unique_key) != 1 or not self.changed_dates):
-            raise ValueError("replace_changed_dates needs one date column as unique_key")
+        if self.strategy in BY_DATE and (len(self.unique_key) != 1 or not self.changed_dates):
+            raise ValueError(f"{self.strategy} needs one date column as unique_key")
+        if self.strategy == "replace_touched_dates" and not self.changes_of:
+            raise ValueError("replace_touched_dates needs changes_of, the source whose dates are touched")
         for part in self.partition_by:
             found = _PARTITION.fullmatch(part.strip())
             if found is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestration.dbt_plugin.writing.request import Column, WriteRequest
+from orchestration.dbt_plugin.writing.request import BY_DATE, Column, WriteRequest
 from orchestration.sql import quote_duckdb, quote_literal
 
 PARTITIONED_BY = "millrace.partition-by"
@@ -34,7 +34,7 @@ def replaced_rows(request: WriteRequest, incoming: str) -> str:
         return "true"
     if strategy == "append":
         return "false"
-    if strategy == "replace_changed_dates":
+    if strategy in BY_DATE:
         assert request.changed_dates is not None
         dates = f"SELECT changed_date FROM {request.changed_dates}"
         condition = f"target.{quote_duckdb(request.unique_key[0])} IN ({dates})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from time import monotonic
 from typing import Any, cast
@@ -22,6 +22,18 @@ from orchestration.dbt_plugin.writing.statements import (
     merge_rows,
     partition_text,
     replaced_rows,
+)
+from orchestration.dbt_plugin.writing.touched import (
+    BUILT_FROM,
+    Origin,
+    all_dates,
+    code_hash,
+    current_snapshot,
+    date_literals,
+    origin_of,
+    snapshots_before_now,
+    these_dates,
+    touched_dates,
 )
 from orchestration.errors import CatalogError, CheckFailedError, ConflictError, MillraceError
 from orchestration.redaction import redact
@@ -110,6 +122,7 @@ def write_table(
             one.undo()
             raise
         after = newest_snapshot(cursor, request.relation)
+        one.remember_origin()
         return Outcome(rows, written, one.snapshot_before, after, monotonic() - began, attempt, notice)
     raise AssertionError("the last attempt returns or raises")
 
@@ -128,6 +141,8 @@ class _Attempt:
         self._cursor, self._request, self._built_at = cursor, request, built_at
         self._incoming = quote_duckdb(f"{request.name}__incoming")
         self._is_new = False
+        self._origin: Origin | None = None
+        self._origin_before: Origin | None = None
         self.snapshot_before: int | None = None
 
     def run(self) -> tuple[int, int]:
@@ -135,13 +150,17 @@ class _Attempt:
         request, cursor = self._request, self._cursor
         if request.sql_header:
             cursor.execute(request.sql_header)
+        source = request.changes_of
+        snapshot = current_snapshot(cursor, source) if source else None
         cursor.execute("BEGIN TRANSACTION")
         # First of all: DuckDB reads a table as of the transaction's begin, and one that is made later ends the process.
         stored = stored_columns(cursor, request.relation)
         if stored is not None:
             self.snapshot_before = newest_snapshot(cursor, request.relation)
+        if source:
+            self._look_at_source(source, snapshot)
         for hook in request.pre_hooks:
-            cursor.execute(hook)
+            cursor.execute(self._with_dates(hook))
         cursor.execute(f"CREATE OR REPLACE TEMP TABLE {self._incoming} AS {self._with_dates(request.sql)}")
         columns = declared_columns(self._with_own_types(), _describe(cursor, self._incoming))
         self._check_keys()
@@ -157,10 +176,47 @@ class _Attempt:
         for hook in request.post_hooks:
             cursor.execute(hook)
         cursor.execute(f"DROP TABLE IF EXISTS {self._incoming}")
-        self._remember()
+        self._set_property(BUILT_AT, self._built_at.astimezone(UTC).isoformat())
         rows = int(_one(cursor, f"SELECT count(*) FROM {request.relation}")[0])
         cursor.execute("COMMIT")
         return rows, written
+
+    def remember_origin(self) -> None:
+        """Note what the rows were made from, once they are committed.
+
+        Apart from the commit, since its snapshot has no id before. A build that dies here leaves the origin of another
+        snapshot, and the next one looks at every date. So it does after a write by anybody else, and after a rollback.
+        """
+        if self._origin is None:
+            return
+        # The rows are committed: that the next build has more to look at is no reason to fail.
+        with suppress(duckdb.Error):
+            origin = replace(self._origin, content=current_snapshot(self._cursor, self._request.relation))
+            if origin != self._origin_before:
+                self._set_property(BUILT_FROM, origin.to_text())
+
+    def _look_at_source(self, source: str, snapshot: int | None) -> None:
+        """List the dates of the source whose files changed since the last build; every date if that cannot be told.
+
+        Args:
+            snapshot: of the source before the transaction: rows that are newer are looked at again, older ones never.
+        """
+        request, cursor = self._request, self._cursor
+        known = {row[0] for row in cursor.execute(snapshots_before_now(source)).fetchall()}
+        self._origin = self._origin_before = None
+        if snapshot is not None and snapshot in known:
+            self._origin = Origin(source, snapshot, code_hash(request.sql, request.changed_dates, request.code_above))
+        if self.snapshot_before is None or request.is_full_refresh:
+            return
+        before = origin_of(_properties(cursor, request.relation).get(BUILT_FROM))
+        column, touched = request.unique_key[0], None
+        if before is not None and self._origin is not None and before.snapshot in known:
+            content = current_snapshot(cursor, request.relation)
+            if before == replace(self._origin, snapshot=before.snapshot, content=content):
+                touched = touched_dates(cursor, source, column, before.snapshot, self._origin.snapshot)
+        self._origin_before = before
+        dates = all_dates(source, request.relation, column) if touched is None else these_dates(touched)
+        cursor.execute(f"CREATE OR REPLACE TEMP TABLE {request.touched_dates} AS {dates}")
 
     def undo(self) -> None:
         """Leave the stored rows as they were, and nothing behind."""
@@ -253,16 +309,15 @@ class _Attempt:
 
     def _with_dates(self, sql: str) -> str:
         """Return SQL with the changed dates as literals, by which DuckDB skips files; not with a subquery."""
-        table = self._request.changed_dates
-        if table is None:
-            return sql
-        query = re.compile(rf"select\s+changed_date\s+from\s+{re.escape(table)}\b", re.IGNORECASE)
-        if not query.search(sql):
-            return sql
-        found = [row[0] for row in self._cursor.execute(f"SELECT changed_date FROM {table}").fetchall()]
-        if not all(type(one) is date for one in found):
-            return sql
-        return query.sub(", ".join(f"DATE {quote_literal(one.isoformat())}" for one in found) or "NULL", sql)
+        for table in {self._request.changed_dates, self._request.touched_dates} - {None}:
+            query = re.compile(rf"select\s+changed_date\s+from\s+{re.escape(str(table))}\b", re.IGNORECASE)
+            if not query.search(sql):
+                continue
+            found = [row[0] for row in self._cursor.execute(f"SELECT changed_date FROM {table}").fetchall()]
+            if all(type(one) is date for one in found):
+                # Iceberg holds no infinite date; other than NULL it skips every file.
+                sql = query.sub(date_literals(found) or "DATE '-infinity'", sql)
+        return sql
 
     def _is_there_already(self, columns: Sequence[Column], replaced: str) -> bool:
         """Whether the rows to be replaced are those that would replace them: then a snapshot is saved."""
@@ -279,11 +334,9 @@ class _Attempt:
         statement = f"INSERT INTO {self._request.relation} ({listed}) SELECT {listed} FROM {self._incoming}"
         return int(_one(self._cursor, statement)[0])
 
-    def _remember(self) -> None:
-        value = quote_literal(self._built_at.astimezone(UTC).isoformat())
-        self._cursor.execute(
-            f"CALL set_iceberg_table_properties({self._request.relation}, {{{quote_literal(BUILT_AT)}: {value}}})"
-        )
+    def _set_property(self, name: str, value: str) -> None:
+        pair = f"{quote_literal(name)}: {quote_literal(value)}"
+        self._cursor.execute(f"CALL set_iceberg_table_properties({self._request.relation}, {{{pair}}})")
 
 
 def newest_snapshot(cursor: Cursor, relation: str) -> int | None:

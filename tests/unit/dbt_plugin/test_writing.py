@@ -28,6 +28,8 @@ def request(**config: Any) -> WriteRequest:
         pytest.param({"strategy": "insert_overwrite"}, "needs partition_by", id="overwrite-without-partition"),
         pytest.param({"strategy": "replace_changed_dates", "unique_key": ["a", "b"]},
                      "one date column", id="two-dates"),
+        pytest.param({"strategy": "replace_touched_dates", "unique_key": "day", "changed_dates": "dates"},
+                     "replace_touched_dates needs changes_of", id="touched-of-what"),
         pytest.param({"partition_by": "week(day)"}, r"partition_by 'week\(day\)' is none of", id="no-such-transform"),
         pytest.param({"partition_by": "id; drop"}, "is none of", id="sql-in-a-partition"),
         pytest.param({"strategy": "insert_overwrite", "partition_by": "bucket(4, id)"},

@@ -1,5 +1,5 @@
 -- Grain: one row a pickup zone that has trips. Trips from a zone id without a name are left out.
-with trips as (
+with trips as not materialized (
     select *
     from {{ ref('fct_trips') }}
     where pickup_zone is not null

@@ -3,6 +3,7 @@
         materialized='incremental',
         incremental_strategy='replace_changed_dates',
         unique_key='pickup_date',
+        changes_of=['silver', 'cleaned_trips'],
         on_schema_change='fail',
         pre_hook="{{ find_changed_dates(ref('int_trip_metrics'), 'pickup_date', 'trip_id', 'ingestion_ts') }}"
     )
@@ -44,6 +45,4 @@ select
 from {{ ref('int_trip_metrics') }} as trips
 left join {{ ref('dim_locations') }} as pickup on trips.pickup_location_id = pickup.location_id
 left join {{ ref('dim_locations') }} as dropoff on trips.dropoff_location_id = dropoff.location_id
-{% if is_incremental() %}
-where trips.pickup_date in (select changed_date from {{ changed_dates() }})
-{% endif %}
+where {{ in_changed_dates('trips.pickup_date') }}
