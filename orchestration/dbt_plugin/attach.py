@@ -95,8 +95,8 @@ def connect(settings: Settings, read_only: bool = True) -> duckdb.DuckDBPyConnec
     return _attached(lambda: _open(path, read_only=read_only), settings, read_only=read_only)
 
 
-def connect_catalog(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """Return a connection in memory with only the catalog attached, read-only: it works while gold is being written.
+def connect_catalog(settings: Settings, *, read_only: bool = True) -> duckdb.DuckDBPyConnection:
+    """Return a connection in memory with only the catalog attached: it works while gold is being written.
 
     Raises:
         ConfigError, CatalogUnreachableError, CatalogError, StackError: as `attach_lakehouse`.
@@ -104,7 +104,7 @@ def connect_catalog(settings: Settings) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     limits = connection_config(PluginConfig.from_settings(settings))
-    return _attached(lambda: duckdb.connect(":memory:", config=limits), settings, read_only=True)
+    return _attached(lambda: duckdb.connect(":memory:", config=limits), settings, read_only=read_only)
 
 
 def _attached(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestration.dbt_plugin.attach import attach_lakehouse, connect, connect_catalog
+from orchestration.dbt_plugin.attach import connect, connect_catalog
 from orchestration.naming import CATALOG, GOLD
 from orchestration.settings import Settings
 from orchestration.sql import check_identifier, quote_duckdb
@@ -44,17 +44,7 @@ def connect_gold(settings: Settings, *, read_only: bool = True) -> duckdb.DuckDB
     """
     if settings.gold_target == "duckdb":
         return connect(settings, read_only=read_only)
-    if read_only:
-        return connect_catalog(settings)
-    import duckdb
-
-    conn = duckdb.connect(":memory:")
-    try:
-        attach_lakehouse(conn, settings)
-    except BaseException:
-        conn.close()
-        raise
-    return conn
+    return connect_catalog(settings, read_only=read_only)
 
 
 def _parts(settings: Settings, model: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from orchestration.errors import ConfigError
 from orchestration.naming import CATALOG
+from orchestration.platform_config import engines, stores
 from orchestration.redaction import is_sensitive_key
 from orchestration.settings import Settings
 from orchestration.storage import oauth2_server_uri, wants_vended_credentials
@@ -20,25 +21,11 @@ Url = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(?:/[^\s@]*)?$")]
 SecretName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,252}$")]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
-SECRET_MANAGER_SETTINGS = frozenset({"allow_persistent_secrets", "secret_directory", "default_secret_storage"})
+SECRET_MANAGER_SETTINGS = engines.SECRET_MANAGER_SETTINGS
 """DuckDB refuses to SET these once a secret was used, and dbt-duckdb sets a profile's settings on every cursor."""
 
-ATTACH_PROPERTIES = frozenset(
-    {
-        "DEFAULT_SCHEMA",
-        "DISABLE_MULTI_TABLE_COMMIT",
-        "ENCODE_ENTIRE_PREFIX",
-        "EXTRA_HTTP_HEADERS",
-        "MAX_TABLE_STALENESS",
-        "PURGE_REQUESTED",
-        "READ_ONLY",
-        "REMOVE_FILES_ON_DELETE",
-        "SECRET",
-        "STAGE_CREATE_TABLES",
-        "SUPPORT_NESTED_NAMESPACES",
-    }
-)
-"""Options of ATTACH that DuckDB 1.5.5 takes beyond those that have a key of their own."""
+ATTACH_PROPERTIES = stores.ATTACH_OPTIONS
+"""Options of ATTACH that DuckDB 1.5.5 takes beyond those that have a key of their own; platform.yaml takes the same."""
 
 _OWN_KEYS = {
     "ACCESS_DELEGATION_MODE": "access_delegation",

@@ -28,7 +28,7 @@ ATTACH_OPTIONS = frozenset(
         "SUPPORT_NESTED_NAMESPACES",
     }
 )
-"""Options of DuckDB 1.5.5's ATTACH that have no key of their own; the plugin knows the same (tests/contract)."""
+"""Options of DuckDB 1.5.5's ATTACH that have no key of their own."""
 
 
 def be_namespace(value: str) -> str:
